@@ -1,0 +1,81 @@
+"""What an indexer is: the one protocol that models, fidelity probes and the conformance suite rely on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol, runtime_checkable
+
+from torch import Tensor
+
+
+@runtime_checkable
+class IndexerState(Protocol):
+    """What an indexer remembers of one sequence between calls (a pooled-key cache, say)."""
+
+    def truncate(self, length: int) -> None:
+        """Forget every token at position `length` and later."""
+        ...
+
+
+@runtime_checkable
+class Indexer(Protocol):
+    """Chooses the keys that each query attends to.
+
+    A variant is any class with these members, registered under the entry-point group
+    `hisa_eval.indexers`; `pytest --pyargs hisa_eval.indexers.conformance --indexer NAME` holds its laws.
+    """
+
+    name: str
+    """Registered name, e.g. `"hisa"`."""
+
+    @property
+    def label(self) -> str:
+        """Name with every option that differs from its default, e.g. `"hisa:block_size=64"`."""
+        ...
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """Every option with its value, JSON types only."""
+        ...
+
+    def exact_below(self, topk: int) -> int:
+        """Rows with at most this many visible keys get flat DSA's own selection by construction."""
+        ...
+
+    def new_state(self) -> IndexerState | None:
+        """A fresh state for one sequence, or None where nothing is remembered."""
+        ...
+
+    def select(
+        self,
+        q: Tensor,
+        k: Tensor,
+        weights: Tensor,
+        starts: Tensor,
+        ends: Tensor,
+        topk: int,
+        *,
+        k_scale: Tensor | None = None,
+        state: IndexerState | None = None,
+    ) -> Tensor:
+        """The keys that each query attends to.
+
+        Args:
+            q: Indexer queries `[M, H, D]` (f32, bf16, or FP8 e4m3 with its scale folded into `weights`).
+            k: Indexer keys `[N, D]` (f32, bf16, or FP8 e4m3).
+            weights: Per-head gates `[M, H]` f32, softmax scale and H^-0.5 folded in.
+            starts: First visible key of each query `[M]` int32.
+            ends: One past the last visible key of each query `[M]` int32.
+            topk: Token budget k.
+            k_scale: Per-token scale `[N]` f32 of FP8 keys.
+            state: What `new_state` gave for this sequence; `k` then holds all keys of the sequence so far
+                and every `starts` is 0. Must not change the result, only its cost.
+
+        Returns:
+            Absolute key positions `[M, W]` int32, ascending within a row, −1 at the end where empty;
+            W is `topk` for token-level indexers, their own budget for block-level ones.
+
+        Raises:
+            ValueError: shapes or dtypes disagree, a value is NaN or infinite, or the budget is infeasible.
+        """
+        ...
