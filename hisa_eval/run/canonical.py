@@ -1,0 +1,64 @@
+"""Canonical JSON: what is hashed into sample keys and compared between runs."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+_ABSENT = "(not set)"
+
+
+class Difference(NamedTuple):
+    """The first place where two settings differ."""
+
+    name: str
+    old: str
+    new: str
+
+
+def canonical_json(value: Any) -> str:
+    """`value` as JSON that is the same for equal values: keys sorted, no spaces, no NaN.
+
+    Raises:
+        ValueError: a float is NaN or infinite.
+        TypeError: a value has no JSON form.
+    """
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+def sample_key(parts: Mapping[str, Any]) -> str:
+    """The identity of one result.
+
+    Args:
+        parts: Everything that changes the number (model and revision, indexer settings, prompt hash,
+            generation settings, task version, …), JSON types only.
+
+    Returns:
+        SHA-256 of the canonical JSON, in hex.
+    """
+    return hashlib.sha256(canonical_json(parts).encode()).hexdigest()
+
+
+def first_difference(old: Any, new: Any, name: str = "") -> Difference | None:
+    """The first setting, in alphabetical order, that differs; None if all agree.
+
+    Args:
+        old: JSON value on record.
+        new: JSON value asked for now.
+        name: Dotted name of the value itself; empty at the top.
+    """
+    if isinstance(old, Mapping) and isinstance(new, Mapping):
+        for key in sorted({*old, *new}):
+            inner = f"{name}.{key}" if name else str(key)
+            if key not in old:
+                return Difference(inner, _ABSENT, canonical_json(new[key]))
+            if key not in new:
+                return Difference(inner, canonical_json(old[key]), _ABSENT)
+            found = first_difference(old[key], new[key], inner)
+            if found:
+                return found
+        return None
+    was, now = canonical_json(old), canonical_json(new)
+    return Difference(name, was, now) if was != now else None
