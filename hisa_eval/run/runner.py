@@ -1,0 +1,297 @@
+"""Takes a grid step by step: builds the sample, asks the model, scores, and keeps the record."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+from hisa_tasks.sample import Sample, Tokenizer
+
+from hisa_eval.config.grammar import format_length
+from hisa_eval.run.canonical import sample_key
+from hisa_eval.run.grid import Grid, Step
+from hisa_eval.run.store import RunStore
+
+if TYPE_CHECKING:
+    from hisa_eval.indexers.base import Indexer
+    from hisa_eval.models.base import Generation, Model
+
+EXCERPT = 200
+"""Characters kept of a prompt's start and of its end."""
+
+_MEMORY_ERRORS = ("CellError", "MemoryError", "OutOfMemoryError")
+_MEMORY_WORDS = ("out of memory", "can't allocate memory", "not enough memory")
+
+
+class Task(Protocol):
+    """What the runner needs of a task that is laid out on a length × depth grid."""
+
+    name: str
+
+    def sample(self, length: int, depth: float, index: int, tokenizer: Tokenizer) -> Sample:
+        """The sample of one place of the grid."""
+        ...
+
+    def score(self, sample: Sample, prediction: str) -> float:
+        """How good `prediction` is, 0 to 1."""
+        ...
+
+
+class Observer(Protocol):
+    """Who is told how the run goes."""
+
+    def begin(self, grid: Grid) -> None:
+        """The grid is about to run."""
+        ...
+
+    def step_started(self, step: Step) -> None:
+        """A step is about to be computed."""
+        ...
+
+    def step_finished(self, step: Step, record: Mapping[str, Any], reused: bool) -> None:
+        """A step has its record, computed now or found in the store."""
+        ...
+
+    def end(self) -> None:
+        """No step will follow, whether the run finished or not."""
+        ...
+
+
+@dataclass
+class Outcome:
+    """What a run did.
+
+    Attributes:
+        n_total: Steps of the grid.
+        n_reused: Steps found finished in the store.
+        n_failed: Steps that failed now.
+        reasons: First reasons of failures, each once.
+        seconds: Wall time.
+    """
+
+    n_total: int
+    n_reused: int = 0
+    n_failed: int = 0
+    reasons: list[str] = field(default_factory=list)
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class _Built:
+    """A sample and what it took to build it; `error` in its place where it could not be built."""
+
+    sample: Sample | None
+    seconds: float
+    error: str | None = None
+
+
+class Runner:
+    """One run over a grid.
+
+    Args:
+        model: A loaded model.
+        task: Makes and scores the samples.
+        indexers: In the order of the grid's labels.
+        identity: Everything but the sample itself that changes a result: model, task, generation settings.
+            It becomes part of every sample's key.
+        seed: Decides which rows the probe samples.
+        probe: Also compare each selection with flat DSA's.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        task: Task,
+        indexers: Sequence[Indexer],
+        *,
+        identity: Mapping[str, Any],
+        seed: int = 0,
+        probe: bool = True,
+    ) -> None:
+        self.model = model
+        self.task = task
+        self.indexers = {indexer.label: indexer for indexer in indexers}
+        self.identity = dict(identity)
+        self.seed = seed
+        self.probe = probe
+        self._built: dict[tuple[int, int, float], _Built] = {}
+        self._given_up: dict[str, tuple[int, str]] = {}
+
+    def run(self, grid: Grid, store: RunStore, observer: Observer) -> Outcome:
+        """Compute every step that the store has no result for.
+
+        A step that fails is recorded with its reason and the grid goes on. After a step that ran out of
+        memory (or asked more than the model can take) the same indexer is not tried again at that length
+        or a longer one within this run.
+
+        Args:
+            grid: What to run.
+            store: Where results are and go.
+            observer: Is told of every step.
+
+        Raises:
+            UserError: the store cannot be written.
+            KeyboardInterrupt: the user stopped it; everything finished so far is kept.
+        """
+        started = time.perf_counter()
+        outcome = Outcome(len(grid))
+        known = {record["key"]: record for record in store.records()}
+        observer.begin(grid)
+        try:
+            for step in grid.steps():
+                built = self._build(step)
+                key = self._key(step, built)
+                if store.done(key):
+                    outcome.n_reused += 1
+                    observer.step_finished(step, known[key], reused=True)
+                    continue
+                observer.step_started(step)
+                record = self._record(step, key, built)
+                store.append(record)
+                if record["status"] == "failed":
+                    outcome.n_failed += 1
+                    if record["reason"] not in outcome.reasons:
+                        outcome.reasons.append(record["reason"])
+                observer.step_finished(step, record, reused=False)
+        finally:
+            observer.end()
+            outcome.seconds = time.perf_counter() - started
+        return outcome
+
+    def _build(self, step: Step) -> _Built:
+        """The step's sample; built once for all indexers, forgotten when the length changes."""
+        place = (step.length, step.sample, step.depth)
+        if place not in self._built:
+            if self._built and next(iter(self._built))[0] != step.length:
+                self._built.clear()
+            began = time.perf_counter()
+            try:
+                sample = self.task.sample(step.length, step.depth, step.sample, self.model.tokenizer)
+                self._built[place] = _Built(sample, time.perf_counter() - began)
+            except Exception as error:
+                self._built[place] = _Built(None, time.perf_counter() - began, _reason(error))
+        return self._built[place]
+
+    def _key(self, step: Step, built: _Built) -> str:
+        indexer = self.indexers[step.indexer]
+        sample = built.sample
+        return sample_key(
+            {
+                **self.identity,
+                "indexer": {"name": indexer.name, "settings": dict(indexer.settings)},
+                "length": step.length,
+                "depth": step.depth,
+                "sample": step.sample,
+                "prompt_sha256": _sha256(sample.prompt) if sample else None,
+                "references": list(sample.references) if sample else None,
+                "max_new_tokens": sample.max_new_tokens if sample else None,
+                "seed": self.seed,
+                "probe": self.probe,
+            }
+        )
+
+    def _record(self, step: Step, key: str, built: _Built) -> dict[str, Any]:
+        if built.sample is None:
+            return self._failed(step, key, built, f"the sample cannot be built: {built.error}")
+        given_up = self._given_up.get(step.indexer)
+        if given_up and step.length >= given_up[0]:
+            return self._failed(
+                step, key, built, f"not tried, as {format_length(given_up[0])} failed: {given_up[1]}"
+            )
+        try:
+            generation = self.model.generate(
+                built.sample, self.indexers[step.indexer], probe=self.probe, seed=self.seed
+            )
+            score = float(self.task.score(built.sample, generation.text))
+        except Exception as error:
+            reason = _reason(error)
+            if _is_size_limit(error):
+                self._given_up[step.indexer] = (step.length, reason)
+            return self._failed(step, key, built, reason)
+        return self._finished(step, key, built.sample, built.seconds, generation, score)
+
+    def _finished(
+        self, step: Step, key: str, sample: Sample, build_seconds: float, generation: Generation, score: float
+    ) -> dict[str, Any]:
+        return {
+            **self._facts(step, key, sample),
+            "n_prompt_tokens": generation.n_prompt_tokens,
+            "n_total_tokens": generation.n_prompt_tokens + sample.max_new_tokens,
+            "prediction": generation.text,
+            "score": score,
+            "status": "ok",
+            "reason": None,
+            "finish_reason": generation.finish_reason,
+            "n_generated": generation.n_generated,
+            "seconds": {
+                "prefill": generation.prefill_seconds,
+                "decode": generation.decode_seconds,
+                "build": build_seconds,
+            },
+            "n_reused_tokens": generation.n_reused_tokens,
+            "selection": dict(generation.selection),
+        }
+
+    def _failed(self, step: Step, key: str, built: _Built, reason: str) -> dict[str, Any]:
+        return {
+            **self._facts(step, key, built.sample),
+            "prediction": "",
+            "score": None,
+            "status": "failed",
+            "reason": reason,
+            "finish_reason": None,
+            "n_generated": 0,
+            "seconds": {"prefill": None, "decode": None, "build": built.seconds},
+            "n_reused_tokens": 0,
+            "selection": {},
+        }
+
+    def _facts(self, step: Step, key: str, sample: Sample | None) -> dict[str, Any]:
+        """What a record says of its sample, whatever became of it."""
+        place = f"{self.task.name}/{step.length}/d{step.depth:g}/s{step.sample}"
+        prompt = sample.prompt if sample else ""
+        meta = sample.meta if sample else {}
+        n_prompt = sample.n_prompt_tokens if sample else 0
+        max_new = sample.max_new_tokens if sample else 0
+        return {
+            "key": key,
+            "sample_id": sample.id if sample else place,
+            "task": self.task.name,
+            "indexer": step.indexer,
+            "length": step.length,
+            "depth": step.depth,
+            "sample": step.sample,
+            "needle": str(meta.get("needle", "")),
+            "haystack": str(meta.get("haystack", "")),
+            "prompt_sha256": _sha256(prompt),
+            "prompt_head": prompt[:EXCERPT],
+            "prompt_tail": prompt[-EXCERPT:],
+            "n_prompt_tokens": n_prompt,
+            "n_total_tokens": n_prompt + max_new,
+            "max_new_tokens": max_new,
+            "references": list(sample.references) if sample else [],
+        }
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", errors="surrogatepass")).hexdigest()
+
+
+def _reason(error: Exception) -> str:
+    """One line for an exception; its type is named unless the message was written for people."""
+    text = " ".join(str(error).split())
+    if type(error).__name__ == "CellError":
+        return text or "the model gave no reason"
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def _is_size_limit(error: Exception) -> bool:
+    """Whether trying the same or a larger size again would fail the same way. Known by name, so that torch
+    need not be imported to tell."""
+    names = {base.__name__ for base in type(error).__mro__}
+    if names & set(_MEMORY_ERRORS):
+        return True
+    return isinstance(error, RuntimeError) and any(word in str(error).lower() for word in _MEMORY_WORDS)
