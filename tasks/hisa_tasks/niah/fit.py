@@ -1,0 +1,116 @@
+"""Prompts of an exact token length: where to cut the haystack, and how its last sentence ends.
+
+Nothing here knows how the tokenizer works. A few encodings of the whole text and many of a few hundred
+characters find the length, and one encoding of the finished prompt proves it.
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_left
+from collections.abc import Callable, Iterator
+
+from hisa_tasks.niah.haystacks.base import HaystackText
+
+Count = Callable[[str], int]
+
+MIN_HAYSTACK = 16
+"""Tokens of haystack that a prompt has at least; also the least room for the last, fitted sentence."""
+
+FILLER_CHARS = 4096
+"""Characters of text offered for the last sentence: far more than any sentence and 16 tokens."""
+
+_PROBE = 8192
+_WORD = re.compile(r"\S+")
+_LOOSE = " \t\r\n.,;:!?'\"“”‘’()[]–—-…"
+_CLOSERS = (
+    ".",
+    " on.",
+    " too.",
+    " then.",
+    " again.",
+    " indeed.",
+    " at last.",
+    " at first.",
+    " after all.",
+    " in the end.",
+    " for a while.",
+)
+
+
+def cut_point(text: HaystackText, budget: int, count: Count) -> tuple[int, int, float]:
+    """The last sentence start that leaves at least `MIN_HAYSTACK` of a token budget free.
+
+    Args:
+        text: The haystack.
+        budget: Tokens that the haystack and its last, fitted sentence shall have; at least `MIN_HAYSTACK`.
+        count: Tokens of a text.
+
+    Returns:
+        Characters before the cut, tokens before it (exact up to a few at the seams), tokens per character.
+    """
+    text.ensure(_PROBE)
+    rate = max(count(text.text[:_PROBE]) / _PROBE, 1e-3)
+    room = budget - MIN_HAYSTACK
+
+    def start_before(offset: float) -> int:
+        text.ensure(int(offset) + FILLER_CHARS)
+        return text.start_at_or_before(int(offset))
+
+    cut = start_before(room / rate)
+    tokens = count(text.text[:cut]) if cut else 0
+    if cut:
+        rate = max(tokens / cut, 1e-3)
+    for _ in range(8):
+        aim = start_before(max(0.0, cut + (room - tokens) / rate))
+        if aim == cut:
+            break
+        span = count(text.text[min(cut, aim) : max(cut, aim)])
+        cut, tokens = aim, tokens + span if aim > cut else tokens - span
+    while cut and tokens > room:
+        aim = text.start_at_or_before(cut - 1)
+        cut, tokens = aim, tokens - count(text.text[aim:cut])
+    while True:
+        text.ensure(cut + FILLER_CHARS)
+        aim = text.starts[bisect_left(text.starts, cut + 1)]
+        span = count(text.text[cut:aim])
+        if tokens + span > room:
+            return cut, max(0, tokens), rate
+        cut, tokens = aim, tokens + span
+
+
+def last_sentence(filler: str, want: int, count: Count) -> str | None:
+    """A last sentence that makes a text exactly as long as wanted.
+
+    Whole words come first, with one of several endings; then cut words; then words said over and over.
+
+    Args:
+        filler: Where its words come from.
+        want: The count to reach.
+        count: Tokens of the text around it with a candidate in place; grows with the candidate.
+
+    Returns:
+        The sentence, or None where no candidate has exactly that count.
+    """
+    word_ends = [match.end() for match in _WORD.finditer(filler)]
+    for candidate in _candidates(filler, word_ends, want, count):
+        if count(candidate) == want:
+            return candidate
+    return None
+
+
+def _candidates(filler: str, word_ends: list[int], want: int, count: Count) -> Iterator[str]:
+    for ends, back in ((word_ends, 8), (list(range(1, len(filler) + 1)), 16)):
+        near = bisect_left(ends, want, key=lambda end: count(_stem(filler, end) + "."))
+        for k in range(min(near + 1, len(ends) - 1), max(-1, near - back), -1):
+            stem = _stem(filler, ends[k])
+            if stem:
+                yield from (stem + closer for closer in _CLOSERS)
+    first = _stem(filler, word_ends[0]) if word_ends else "And"
+    for unit in (" on", ".", "-", "x"):
+        for n in range(64):
+            yield first + unit * n + "."
+
+
+def _stem(filler: str, end: int) -> str:
+    return filler[:end].rstrip(_LOOSE)

@@ -1,0 +1,31 @@
+"""Needle families by name, and those of YAML files."""
+
+from __future__ import annotations
+
+import difflib
+
+from hisa_tasks.niah.needles.base import NeedleFamily
+from hisa_tasks.niah.needles.ruler import FAMILIES as RULER_FAMILIES
+
+FAMILIES: dict[str, NeedleFamily] = {family.name: family for family in RULER_FAMILIES}
+
+
+def find_needle(name: str) -> NeedleFamily:
+    """A needle family.
+
+    Args:
+        name: Of a shipped family, or the path of a `.yaml` file.
+
+    Returns:
+        The family.
+
+    Raises:
+        ValueError: No such family or file, or the file does not define one.
+    """
+    if name in FAMILIES:
+        return FAMILIES[name]
+    close = difflib.get_close_matches(name, FAMILIES, n=1, cutoff=0.5)
+    hint = f"did you mean {close[0]!r}? " if close else ""
+    raise ValueError(
+        f"unknown needle {name!r} – {hint}known: {', '.join(FAMILIES)}, or a .yaml file of your own"
+    )

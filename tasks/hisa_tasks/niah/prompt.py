@@ -1,0 +1,163 @@
+"""One needle prompt: needles put into a haystack at their depths, filled to an exact length."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from hisa_tasks.niah.fit import FILLER_CHARS, MIN_HAYSTACK, Count, cut_point, last_sentence
+from hisa_tasks.niah.haystacks.base import Haystack, HaystackText
+from hisa_tasks.niah.needles.base import Needle, NeedleSet
+
+_WINDOW = 256
+"""Characters on either side of the last sentence that are encoded with it while it is fitted."""
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """A finished prompt and where its needles are.
+
+    Attributes:
+        text: The whole prompt, answer prefix included.
+        needle_spans: Half-open character spans of the queried needles' sentences, in their order.
+        value_spans: The same of their values.
+        depth: Where the target needle stands, in percent of the haystack's characters.
+    """
+
+    text: str
+    needle_spans: tuple[tuple[int, int], ...]
+    value_spans: tuple[tuple[int, int], ...]
+    depth: float
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where a needle goes: before the sentence at `offset`, or after the last one (`offset` None)."""
+
+    needle: Needle
+    offset: int | None
+
+
+class _Draft:
+    """A prompt whose last sentence is still open."""
+
+    def __init__(self, text: HaystackText, needles: NeedleSet, cut: int, places: list[_Place]) -> None:
+        inside = sorted(
+            (place for place in places if place.offset is not None), key=lambda place: place.offset or 0
+        )
+        self.spans: list[tuple[_Place, int, bool]] = []
+        head = [needles.intro]
+        position, done = len(needles.intro), 0
+        for place in inside:
+            offset = place.offset or 0
+            head += (text.text[done:offset], place.needle.sentence, text.separator)
+            position += offset - done
+            self.spans.append((place, position, False))
+            position += len(place.needle.sentence) + len(text.separator)
+            done = offset
+        head.append(text.text[done:cut])
+        self.head = "".join(head)
+        tail: list[str] = []
+        position = 0
+        for place in places:
+            if place.offset is None:
+                tail += (text.separator, place.needle.sentence)
+                position += len(text.separator)
+                self.spans.append((place, position, True))
+                position += len(place.needle.sentence)
+        self.tail = "".join((*tail, needles.question, needles.answer_prefix))
+
+    def span_of(self, needle: Needle, last: str) -> tuple[int, int]:
+        """Characters of a needle's sentence in the prompt with that last sentence."""
+        start = next(
+            position + (len(self.head) + len(last) if in_tail else 0)
+            for place, position, in_tail in self.spans
+            if place.needle is needle
+        )
+        return start, start + len(needle.sentence)
+
+
+def build_prompt(
+    haystack: Haystack,
+    text: HaystackText,
+    needles: NeedleSet,
+    depth: float,
+    other_depths: list[float],
+    budget: int,
+    count: Count,
+) -> Prompt:
+    """Builds a prompt of exactly `budget` tokens.
+
+    The cut of the haystack and the places of all needles but the target do not depend on the depth, so
+    prompts of one sample share their text up to the first place where the target of either stands.
+
+    Args:
+        haystack: Where the text comes from.
+        text: The sample's text of it.
+        needles: What to hide and ask.
+        depth: Of the target needle, in percent: 0 before the first sentence, 100 after the last.
+        other_depths: Of the other queried needles and then of the distractors, in percent.
+        budget: Tokens of the prompt.
+        count: Tokens of a text.
+
+    Returns:
+        The prompt.
+
+    Raises:
+        TooShortError: The budget has no room for needles, question and a little haystack.
+        ValueError: No filling gives that length with this tokenizer.
+    """
+    others = [n for i, n in enumerate(needles.queried) if i != needles.target] + list(needles.distractors)
+    target = needles.queried[needles.target]
+    bare = _Draft(text, needles, 0, [_Place(needle, 0) for needle in (target, *others)])
+    room = budget - count(bare.head + bare.tail)
+    if room < MIN_HAYSTACK:
+        raise TooShortError(MIN_HAYSTACK - room)
+    cut, tokens, rate = cut_point(text, room, count)
+    end = cut + (room - tokens) / rate
+
+    def place(needle: Needle, percent: float) -> _Place:
+        aim = percent / 100 * end
+        start = text.start_nearest(aim, cut)
+        return _Place(needle, None if abs(end - aim) < abs(start - aim) else start)
+
+    places = [place(target, depth)] + [place(n, d) for n, d in zip(others, other_depths, strict=True)]
+    draft = _Draft(text, needles, cut, places)
+    last = _fit(draft, haystack.filler(text.text[cut : cut + FILLER_CHARS]), budget, count)
+    n_chars = cut + len(last)
+    offset = n_chars if places[0].offset is None else places[0].offset
+    spans = tuple(draft.span_of(needle, last) for needle in needles.queried)
+    values = tuple(
+        (start + needle.value_span[0], start + needle.value_span[1])
+        for (start, _), needle in zip(spans, needles.queried, strict=True)
+    )
+    return Prompt(draft.head + last + draft.tail, spans, values, 100 * offset / n_chars)
+
+
+class TooShortError(ValueError):
+    """The budget is too small by `missing` tokens."""
+
+    def __init__(self, missing: int) -> None:
+        self.missing = missing
+        super().__init__(f"the prompt needs {missing} more tokens – ask for a greater length")
+
+
+def _fit(draft: _Draft, filler: str, budget: int, count: Count) -> str:
+    """The last sentence with which the draft has exactly `budget` tokens."""
+    left, right = draft.head[-_WINDOW:], draft.tail[:_WINDOW]
+
+    def nearby(last: str) -> int:
+        return count(left + last + right)
+
+    want = nearby("") + budget - count(draft.head + draft.tail)
+    for _ in range(8):
+        last = last_sentence(filler, want, nearby)
+        if last is None:
+            break
+        error = budget - count(draft.head + last + draft.tail)
+        if not error:
+            return last
+        want += error
+    raise ValueError(
+        f"no filling of the haystack gives exactly {budget} prompt tokens with this tokenizer – "
+        "ask for a length that differs by a few tokens, or for another haystack"
+    )
