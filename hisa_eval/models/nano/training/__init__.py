@@ -1,0 +1,1 @@
+"""How the nano checkpoints were trained; run `python -m hisa_eval.models.nano.training.train --help`."""

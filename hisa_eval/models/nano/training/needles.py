@@ -1,0 +1,150 @@
+"""Needle sentences and their questions for training, in many phrasings.
+
+RULER's own needle sentence and question are never produced here as a whole: they are held out.
+"""
+
+from __future__ import annotations
+
+import random
+import uuid
+from dataclasses import dataclass
+
+from hisa_eval.models.nano.training.text import english_vocabulary, letters_word, pseudo_word
+
+_ADJECTIVES = ["special", "secret", "magic", "hidden", "private", "lucky", "official", "special secret",
+               "special magic", "magic secret", "unique", "assigned"]  # fmt: skip
+_TYPES = {
+    "number": ["number", "code", "pin", "figure", "number"],
+    "word": ["word", "password", "name", "phrase", "word"],
+    "uuid": ["uuid", "token", "id", "identifier", "uuid"],
+}
+_STATEMENTS = [
+    "The {a} {t} for {k} is: {v}.",
+    "The {a} {t} for {k} is: {v}.",
+    "The {t} for {k} is {v}.",
+    "One of the {a} {t}s of {k} is: {v}.",
+    "One {a} {t} for {k} is: {v}.",
+    "One of the {t}s for {k} is: {v}.",
+    "Note that the {a} {t} for {k} is {v}.",
+    "Remember that the {t} of {k} is: {v}.",
+    "For {k}, the {a} {t} is {v}.",
+    "{k}'s {a} {t} is {v}.",
+    "{k} has the {a} {t} {v}.",
+    "The {a} {t} given to {k} is {v}.",
+]
+_QUESTIONS = [
+    "What is the {a} {t} for {k}{w}? The {a} {t} for {k}{w} is",
+    "What is the {a} {t} for {k}{w}? The {a} {t} for {k}{w} is",
+    "What is the {a} {t} for {k}{w}? The {t} for {k} is",
+    "What is the {t} of {k}{w}?\nThe {a} {t} of {k} is",
+    "Which {t} belongs to {k}{w}? The {t} for {k} is:",
+    "Question: what is the {a} {t} for {k}? Answer: the {t} for {k} is",
+    "Tell me the {a} {t} for {k}{w}. The {a} {t} for {k} is",
+    "The {a} {t} for {k}{w} is",
+]
+_WHERE = [
+    "",
+    "",
+    " mentioned above",
+    " in the text above",
+    " mentioned in the text",
+    " given in the document",
+    " in the provided passage",
+    " mentioned in the passage above",
+    " as stated in the provided document",
+]
+_SHORT = [
+    ("{k}: {v}.", "{k}:"),
+    ("{k} is {v}.", "{k} is"),
+    ("{k}={v};", "{k}="),
+    ("The {k} is {v}.", "The {k} is"),
+]
+_MEDIUM = [
+    ("The {t} for {k} is: {v}.", "The {t} for {k} is"),
+    ("The {t} of {k} is {v}.", "What is the {t} of {k}? It is"),
+    ("{k} has {t} {v}.", "{k} has {t}"),
+]
+
+
+@dataclass(frozen=True)
+class Needle:
+    """A statement to hide, the question that asks for it, and the answer."""
+
+    statement: bytes
+    question: bytes
+    answer: bytes
+
+
+def _word(rng: random.Random) -> str:
+    kind = rng.random()
+    if kind < 0.4:
+        return rng.choice(english_vocabulary())
+    return pseudo_word(rng) if kind < 0.75 else letters_word(rng)
+
+
+def _key(rng: random.Random, style: str) -> str:
+    if style == "short":
+        return rng.choice((letters_word(rng)[:5], pseudo_word(rng)[:6]))
+    kind = rng.random()
+    if kind < 0.6:
+        return f"{_word(rng)}-{_word(rng)}"
+    if kind < 0.75:
+        return _word(rng)
+    if kind < 0.85:
+        return f"{_word(rng).capitalize()} {_word(rng).capitalize()}"
+    if kind < 0.93:
+        return str(uuid.UUID(int=rng.getrandbits(128), version=4))
+    return f"{_word(rng)}{rng.randrange(1000)}"
+
+
+def _value(rng: random.Random, kind: str, style: str) -> str:
+    if style == "short":
+        return str(rng.randrange(10 ** rng.randint(2, 6)))
+    if kind == "number":
+        digits = rng.choice((4, 5, 6, 7, 7, 7, 7, 8, 9))
+        return str(rng.randrange(10 ** (digits - 1), 10**digits))
+    if kind == "word":
+        return f"{_word(rng)}-{_word(rng)}" if rng.random() < 0.7 else _word(rng)
+    return str(uuid.UUID(int=rng.getrandbits(128), version=4))
+
+
+class NeedleMaker:
+    """Makes needles of one sequence: one style, so that distractors look like their targets.
+
+    Args:
+        rng: Source of every choice.
+        style: `"short"` (a few bytes each), `"medium"` or `"long"` (whole sentences).
+    """
+
+    def __init__(self, rng: random.Random, style: str) -> None:
+        self._rng = rng
+        self._style = style
+        self._seen: set[str] = set()
+        self._adjective = rng.choice(_ADJECTIVES)
+        kind = rng.choices(("number", "word", "uuid"), (0.7, 0.2, 0.1))[0]
+        self._kind = kind
+        self._type = rng.choice(_TYPES[kind])
+        self._statement = rng.choice(_STATEMENTS)
+        self._question = rng.choice(_QUESTIONS)
+        self._where = rng.choice(_WHERE)
+        self._pair = rng.choice(_SHORT if style == "short" else _MEDIUM)
+        self._uniform = rng.random() < 0.6
+
+    def make(self) -> Needle:
+        """A needle whose key no other needle of this sequence has."""
+        rng = self._rng
+        key = _key(rng, self._style)
+        while key in self._seen:
+            key = _key(rng, "long")
+        self._seen.add(key)
+        if not self._uniform:
+            self._statement, self._question = rng.choice(_STATEMENTS), rng.choice(_QUESTIONS)
+            self._where, self._adjective = rng.choice(_WHERE), rng.choice(_ADJECTIVES)
+        fields = {"a": self._adjective, "t": self._type, "k": key, "w": self._where}
+        value = _value(rng, self._kind, self._style)
+        statement, question = (self._statement, self._question) if self._style == "long" else self._pair
+        return Needle(
+            statement=statement.format(v=value, **fields).encode(),
+            question=question.format(**fields).encode(),
+            answer=f" {value}".encode(),
+        )

@@ -1,0 +1,73 @@
+"""The curriculum: lengths, batch sizes, steps and learning rates of each recipe."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A stretch of training at one sequence length.
+
+    Attributes:
+        length: Tokens a sequence.
+        batch: Sequences a step.
+        steps: Optimiser steps.
+        lr: Learning rates at the first and the last step (geometric in between).
+        questions: Questions a sequence.
+        budgets: Token budgets drawn from in a sparse stage; empty trains with dense attention.
+        rows: Query rows a sequence at which the indexer learns.
+        candidates: `(block_size, num_blocks)` pairs drawn from to prune by blocks first; empty never does.
+        block_sizes: Block sizes whose block scores are trained too.
+        repeats: Share of the sequences that are repeated strings and nothing else.
+    """
+
+    length: int
+    batch: int
+    steps: int
+    lr: tuple[float, float]
+    questions: int
+    budgets: tuple[int, ...] = ()
+    rows: int = 64
+    candidates: tuple[tuple[int, int], ...] = ()
+    block_sizes: tuple[int, ...] = ()
+    repeats: float = 0.0
+
+    @property
+    def name(self) -> str:
+        """Short name for logs, e.g. `"8192-sparse"`."""
+        return f"{self.length}{'-sparse' if self.budgets else ''}"
+
+
+PLAIN: tuple[Stage, ...] = (
+    Stage(128, 256, 500, (2e-3, 2e-3), 4, repeats=1.0, rows=16),
+    Stage(256, 128, 400, (2e-3, 2e-3), 8, repeats=0.4, rows=32),
+    Stage(1024, 32, 900, (2e-3, 1.5e-3), 16, repeats=0.1, rows=32),
+    Stage(4096, 12, 1200, (1.5e-3, 8e-4), 32),
+    Stage(16384, 4, 600, (8e-4, 6e-4), 64),
+    Stage(8192, 4, 500, (5e-4, 5e-4), 48, budgets=(256, 512, 1024)),
+    Stage(65536, 1, 180, (5e-4, 3e-4), 96),
+    Stage(131072, 1, 100, (3e-4, 1.5e-4), 128),
+    Stage(16384, 2, 200, (1.5e-4, 2e-5), 64, budgets=(512, 1024, 2048)),
+)
+"""DeepSeek's recipe: the indexer learns by KL under dense attention, then both under the selection."""
+
+_BLOCKS = (32, 64, 128)
+
+HIERARCHICAL: tuple[Stage, ...] = (
+    Stage(8192, 4, 500, (5e-4, 5e-4), 48, budgets=(256, 512, 1024), block_sizes=_BLOCKS,
+          candidates=((128, 16), (64, 32), (128, 32), (32, 64))),
+    Stage(65536, 1, 160, (4e-4, 3e-4), 96, block_sizes=_BLOCKS),
+    Stage(131072, 1, 70, (3e-4, 1.5e-4), 128, block_sizes=_BLOCKS),
+    Stage(16384, 2, 250, (2e-4, 2e-5), 64, budgets=(512, 1024, 2048), block_sizes=_BLOCKS,
+          candidates=((128, 16), (64, 32), (128, 32), (128, 64))),
+)  # fmt: skip
+"""Continues a finished plain checkpoint with the block-level loss and pruning by blocks."""
+
+SMOKE: tuple[Stage, ...] = (
+    Stage(128, 4, 3, (1e-3, 1e-3), 4, rows=8),
+    Stage(256, 2, 2, (1e-3, 1e-3), 4, budgets=(64,), rows=8, candidates=((16, 8),), block_sizes=(16,)),
+)
+"""Two tiny stages that touch every code path; for tests."""
+
+RECIPES: dict[str, tuple[Stage, ...]] = {"plain": PLAIN, "hier": HIERARCHICAL, "smoke": SMOKE}

@@ -1,0 +1,206 @@
+"""Trains a nano checkpoint on one GPU in a few minutes.
+
+The plain model, DeepSeek's recipe:
+    python -m hisa_eval.models.nano.training.train --recipe plain --out build/nano
+The second model, block-level loss added:
+    python -m hisa_eval.models.nano.training.train --recipe hier --start build/nano --out build/nano-hier
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from hisa_eval.models.nano.architecture import NANO_CONFIG
+from hisa_eval.models.nano.training.attention import (
+    Losses,
+    TrainingContext,
+    build_training_model,
+    hidden_states,
+)
+from hisa_eval.models.nano.training.loader import batches
+from hisa_eval.models.nano.training.sequences import ANSWER, COPIED, PLAIN
+from hisa_eval.models.nano.training.stages import RECIPES, Stage
+
+_CLASS_SHARE = {PLAIN: 0.5, COPIED: 0.5, ANSWER: 1.0}
+_LOG_EVERY = 50
+
+
+def language_loss(
+    model: nn.Module, hidden: Tensor, ids: Tensor, classes: Tensor
+) -> tuple[Tensor, dict[str, float]]:
+    """Next-byte cross-entropy, each class of targets averaged by itself.
+
+    Args:
+        model: The language model.
+        hidden: `[B, S, hidden]`.
+        ids: Token ids `[B, S]`.
+        classes: Target classes `[B, S]`.
+
+    Returns:
+        The weighted sum, and per class its mean loss, with the share of answer bytes predicted right.
+    """
+    logits = model.lm_head(hidden[:, :-1]).float().flatten(0, 1)  # type: ignore[operator]
+    targets, kinds = ids[:, 1:].flatten(), classes[:, 1:].flatten()
+    losses = F.cross_entropy(logits, targets, reduction="none")
+    total = losses.new_zeros(())
+    parts: dict[str, Tensor] = {}
+    for kind, share in _CLASS_SHARE.items():
+        members = (kinds == kind).float()
+        mean = (losses * members).sum() / members.sum().clamp_min(1.0)
+        total = total + share * mean
+        parts[{PLAIN: "text", COPIED: "copied", ANSWER: "answer"}[kind]] = mean.detach()
+    right = ((logits.argmax(-1) == targets) & (kinds == ANSWER)).sum() / (kinds == ANSWER).sum().clamp_min(1)
+    parts["answer_accuracy"] = right
+    return total, parts
+
+
+def sample_rows(classes: Tensor, count: int) -> Tensor:
+    """Query rows `[B, count]` for the indexer's losses: half anywhere, half just before an answer byte."""
+    batch, length = classes.shape
+    anywhere = torch.randint(1, length, (batch, count - count // 2), device=classes.device)
+    answering = torch.zeros(batch, length, device=classes.device)
+    answering[:, :-1] = (classes[:, 1:] == ANSWER).float()
+    answering += 1e-6
+    return torch.cat((anywhere, torch.multinomial(answering, count // 2, replacement=True)), dim=1)
+
+
+def learning_rate(stage: Stage, step: int, warm_up: int) -> float:
+    """Geometric from the stage's first to its last rate, linear over the first `warm_up` steps."""
+    first, last = stage.lr
+    rate = first * (last / first) ** (step / max(1, stage.steps - 1))
+    return rate * min(1.0, (step + 1) / warm_up)
+
+
+def train_stage(
+    model: nn.Module,
+    context: TrainingContext,
+    optimizer: torch.optim.Optimizer,
+    stage: Stage,
+    *,
+    device: str,
+    seed: int,
+    workers: int,
+    warm_up: int,
+) -> list[dict[str, Any]]:
+    """Run one stage and return its log, one entry every few steps."""
+    stream = batches(stage, seed, workers)
+    rng = random.Random(f"{seed}/{stage.name}")
+    groups = {
+        "backbone": [p for n, p in model.named_parameters() if ".indexer." not in n],
+        "indexer": [p for n, p in model.named_parameters() if ".indexer." in n],
+    }
+    log: list[dict[str, Any]] = []
+    began = time.monotonic()
+    for step in range(stage.steps):
+        ids, classes = (t.to(device, non_blocking=True) for t in next(stream))
+        context.losses = Losses()
+        context.rows = sample_rows(classes, stage.rows)
+        context.topk = rng.choice(stage.budgets) if stage.budgets else None
+        pairs = [c for c in stage.candidates if c[0] * c[1] >= (context.topk or 0)]
+        context.candidates = rng.choice(pairs) if pairs and rng.random() < 0.6 else None
+        context.block_sizes = stage.block_sizes
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate(stage, step, warm_up)
+        with torch.autocast(device, dtype=torch.bfloat16):
+            hidden = hidden_states(model, ids)
+            loss, parts = language_loss(model, hidden, ids, classes)
+        kl = torch.stack(context.losses.kl).sum()
+        total = loss + kl
+        if context.losses.block:
+            total = total + torch.stack(context.losses.block).sum() / len(stage.block_sizes)
+        optimizer.zero_grad(set_to_none=True)
+        total.backward()
+        for members in groups.values():
+            torch.nn.utils.clip_grad_norm_(members, 1.0)
+        optimizer.step()
+        if step % _LOG_EVERY == _LOG_EVERY - 1 or step == stage.steps - 1:
+            entry: dict[str, Any] = {"stage": stage.name, "step": step + 1}
+            entry |= {name: round(float(value), 4) for name, value in parts.items()}
+            entry["kl"] = [round(x.item(), 4) for x in context.losses.kl]
+            entry["mass"] = [round(x.item(), 4) for x in context.losses.mass]
+            entry["block"] = [round(x.item(), 4) for x in context.losses.block]
+            entry["seconds"] = round(time.monotonic() - began, 1)
+            log.append(entry)
+            print(json.dumps(entry), flush=True)
+    return log
+
+
+def _revision() -> str | None:
+    try:
+        return subprocess.run(
+            ["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True
+        ).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
+def main() -> None:
+    """Train and save `model.safetensors` (bf16), `config.json` and `training.json`."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--recipe", choices=sorted(RECIPES), default="plain")
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--start", type=Path, help="folder of the checkpoint to continue")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--workers", type=int, default=14)
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--revision", default=None, help="commit to record where git is not at hand")
+    args = parser.parse_args()
+
+    torch.manual_seed(args.seed)
+    model, context = build_training_model(NANO_CONFIG)
+    model.to(args.device)
+    if args.start:
+        state = load_file(args.start / "model.safetensors", device=args.device)
+        model.load_state_dict({name: tensor.float() for name, tensor in state.items()})
+    optimizer = torch.optim.AdamW(
+        model.parameters(), lr=1e-3, betas=(0.9, 0.98), weight_decay=0.01, fused=args.device == "cuda"
+    )
+    began = time.monotonic()
+    log: list[dict[str, Any]] = []
+    for number, stage in enumerate(RECIPES[args.recipe]):
+        log += train_stage(
+            model,
+            context,
+            optimizer,
+            stage,
+            device=args.device,
+            seed=args.seed * 1000 + number,
+            workers=args.workers,
+            warm_up=100 if number == 0 else 10,
+        )
+        args.out.mkdir(parents=True, exist_ok=True)
+        weights = {
+            name: tensor.detach().to(torch.bfloat16).contiguous().cpu()
+            for name, tensor in model.state_dict().items()
+        }
+        save_file(weights, args.out / "model.safetensors", metadata={"format": "pt"})
+    (args.out / "config.json").write_text(json.dumps(NANO_CONFIG, indent=2) + "\n")
+    record = {
+        "recipe": args.recipe,
+        "seed": args.seed,
+        "started_from": args.start.name if args.start else None,
+        "revision": args.revision or _revision(),
+        "seconds": round(time.monotonic() - began, 1),
+        "device": torch.cuda.get_device_name() if args.device == "cuda" else "cpu",
+        "torch": torch.__version__,
+        "stages": [vars(stage) for stage in RECIPES[args.recipe]],
+        "log": log,
+    }
+    (args.out / "training.json").write_text(json.dumps(record, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
