@@ -1,0 +1,95 @@
+"""What ran, in plain words, from the manifest."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Mapping
+from typing import Any
+
+from hisa_eval.report.study import Run
+
+
+def run_facts(run: Run) -> list[tuple[str, str]]:
+    """Name and value of what a reader should know of a run, in reading order.
+
+    Args:
+        run: A run, read.
+    """
+    manifest = run.manifest
+    settings = manifest["settings"]
+    model = manifest.get("model") or {}
+    facts = [
+        ("Model", run.model),
+        ("What it is", model.get("description")),
+        ("Checkpoint", _named(model, "sha256", "checkpoint_sha256", "checkpoint", "revision")),
+        ("Token budget k", _plain(settings.get("topk") or model.get("topk") or model.get("index_topk"))),
+        ("Samples per cell", _plain(settings.get("samples"))),
+        ("Needle", _plain(settings.get("needle"))),
+        ("Distractor needles", _plain(settings.get("distractors"))),
+        ("Haystack", _plain(settings.get("haystack"))),
+        ("Seed", _plain(manifest.get("seed"))),
+        ("Device", _pairs(manifest.get("device"))),
+        ("Processor", _pairs(manifest.get("cpu"))),
+        ("Platform", manifest.get("platform")),
+        ("Versions", _versions(manifest.get("versions"))),
+        ("Source", _git(manifest.get("git"))),
+        ("Started", _plain(manifest.get("created"))),
+        ("Sessions", _sessions(manifest)),
+        ("Task data", _plain(manifest.get("task_data"))),
+    ]
+    return [(name, value) for name, value in facts if value]
+
+
+def indexer_facts(run: Run) -> list[tuple[str, str]]:
+    """Label and options of every indexer of a run."""
+    return [
+        (str(one["label"]), _pairs(one.get("settings")) or "no options")
+        for one in run.manifest.get("indexers") or ()
+    ]
+
+
+def command_line(run: Run) -> str:
+    """The command that makes the same numbers, as first typed."""
+    sessions = run.manifest.get("sessions") or [{}]
+    return shlex.join(sessions[0].get("argv") or ["hisa-eval", str(run.manifest.get("command", ""))])
+
+
+def _plain(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, Mapping):
+        return _pairs(value)
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _pairs(value: Any) -> str:
+    if not isinstance(value, Mapping):
+        return _plain(value)
+    return ", ".join(
+        f"{name.replace('_', ' ')} {_plain(one)}" for name, one in value.items() if one is not None
+    )
+
+
+def _named(facts: Mapping[str, Any], *names: str) -> str:
+    return next((_plain(facts[name]) for name in names if facts.get(name)), "")
+
+
+def _versions(value: Any) -> str:
+    return ", ".join(f"{name} {number}" for name, number in (value or {}).items())
+
+
+def _git(value: Any) -> str:
+    if not value:
+        return ""
+    return f"git {value['revision'][:12]}" + (", with uncommitted changes" if value.get("dirty") else "")
+
+
+def _sessions(manifest: Mapping[str, Any]) -> str:
+    sessions = manifest.get("sessions") or []
+    changed = sorted({name for one in sessions for name in one.get("changed", ())})
+    if len(sessions) < 2:
+        return ""
+    return f"{len(sessions)}, each finished what the one before had left" + (
+        f"; changed on the way: {', '.join(changed)}" if changed else ""
+    )

@@ -1,0 +1,123 @@
+"""Line figures over the context length: accuracy, and the share of the answer's text that was selected."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from hisa_eval.report.figures.theme import Theme, series_styles
+from hisa_eval.report.numbers import length_label
+from hisa_eval.report.study import Study
+
+MOST_PANELS = 4
+"""With more probed layers than this, figures over length pool them."""
+
+
+def draw_accuracy(study: Study, by_length: pd.DataFrame, theme: Theme) -> Figure:
+    """Mean score with its interval, all indexers, each a little beside the other.
+
+    Args:
+        study: What was run.
+        by_length: Scores grouped by length.
+        theme: Light or dark.
+    """
+    figure = Figure(figsize=(line_width(len(study.lengths)), 2.7), layout="constrained")
+    axes = figure.subplots()
+    styles = series_styles(study.labels, theme)
+    step = min(0.12, 0.5 / max(1, len(study.labels)))
+    for place, label in enumerate(study.labels):
+        own = by_length[(by_length["indexer"] == label) & (by_length["n"] > 0)]
+        x = positions(study.lengths, own["length"]) + (place - (len(study.labels) - 1) / 2) * step
+        y = own["score"].to_numpy(float)
+        spread = [y - own["ci_low"].to_numpy(float), own["ci_high"].to_numpy(float) - y]
+        style = styles[label]
+        axes.errorbar(
+            x,
+            y,
+            yerr=np.clip(spread, 0, None),
+            color=style.colour,
+            marker=style.marker,
+            markersize=4,
+            linewidth=1.2,
+            elinewidth=0.9,
+            capsize=2,
+            label=label,
+        )
+    length_axis(axes, study.lengths)
+    axes.set(ylim=(-0.04, 1.04), ylabel="score, 95% interval", xlabel="context length (tokens)")
+    _legend(figure, study.labels)
+    return figure
+
+
+def draw_evidence(study: Study, shares: pd.DataFrame, theme: Theme) -> Figure:
+    """Share of the answer's tokens that was selected, a panel for each layer and one for the best layer.
+
+    Args:
+        study: What was run.
+        shares: From `hisa_eval.report.fidelity.evidence`.
+        theme: Light or dark.
+    """
+    layers = sorted(int(layer) for layer in shares["layer"].dropna().unique())
+    shown: list[int | None] = [*layers, None] if 1 < len(layers) <= MOST_PANELS else [None]
+    figure, panels = panel_row(1, len(shown), len(study.lengths))
+    styles = series_styles(study.labels, theme)
+    for axes, layer in zip(panels[0], shown, strict=True):
+        part = shares[shares["layer"].isna() if layer is None else shares["layer"] == layer]
+        for label in study.labels:
+            own = part[part["indexer"] == label]
+            style = styles[label]
+            axes.plot(
+                positions(study.lengths, own["length"]),
+                own["evidence"].to_numpy(float),
+                color=style.colour,
+                marker=style.marker,
+                markersize=4,
+                linewidth=1.2,
+                label=label,
+            )
+        length_axis(axes, study.lengths)
+        axes.set_title("best layer of each sample" if layer is None else f"layer {layer}", loc="left")
+        axes.set(ylim=(-0.04, 1.04), xlabel="context length (tokens)")
+    panels[0][0].set_ylabel("answer tokens selected")
+    _legend(figure, study.labels)
+    return figure
+
+
+def line_width(n_lengths: int) -> float:
+    """Inches that a line figure over this many lengths needs."""
+    return min(max(3.4, 0.55 * n_lengths + 0.8), 7.2)
+
+
+def panel_row(down: int, across: int, n_lengths: int) -> tuple[Figure, np.ndarray]:
+    """A figure of equal panels over length with common axes."""
+    width = min(max(2.0, 0.34 * n_lengths + 0.5), 3.4)
+    figure = Figure(figsize=(max(3.4, across * width + 0.4), 1.9 * down + 0.7), layout="constrained")
+    return figure, figure.subplots(down, across, squeeze=False, sharex=True, sharey="row")
+
+
+def positions(lengths: Sequence[int], wanted: pd.Series) -> np.ndarray:
+    """Places of lengths on an axis where all are equally far apart."""
+    return np.array([lengths.index(int(one)) for one in wanted], dtype=float)
+
+
+def length_axis(axes: Axes, lengths: Sequence[int]) -> None:
+    """Ticks at every length, thinned where they would touch."""
+    every = max(1, -(-len(lengths) // 10))
+    labels = [length_label(length) for length in lengths]
+    axes.set_xticks(range(0, len(lengths), every), labels[::every])
+    if max(map(len, labels), default=0) > 5:
+        axes.tick_params(axis="x", labelrotation=45)
+    axes.set_xlim(-0.4, len(lengths) - 0.6)
+    axes.grid(axis="y")
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def _legend(figure: Figure, labels: Sequence[str]) -> None:
+    handles, names = figure.axes[0].get_legend_handles_labels()
+    across = len(labels) if sum(map(len, labels)) < 60 else 1 + (max(map(len, labels)) < 24)
+    figure.legend(handles, names, loc="outside upper center", ncols=max(1, across))

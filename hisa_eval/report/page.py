@@ -1,0 +1,122 @@
+"""`report.html`: everything of a study in one file that asks the network for nothing."""
+
+from __future__ import annotations
+
+import base64
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from hisa_eval.report.facts import command_line, indexer_facts, run_facts
+from hisa_eval.report.figures.theme import DARK, LIGHT, Draw, render
+from hisa_eval.report.numbers import depth_label, length_label, share
+from hisa_eval.report.study import Study
+from hisa_eval.report.table import Table
+
+MOST_SAMPLES = 2000
+"""Rows of the sample table; with more, the page holds the failed and the lowest scores first."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure of the page.
+
+    Attributes:
+        draw: Draws it.
+        alt: What it shows, in words.
+    """
+
+    draw: Draw
+    alt: str
+
+
+def html_page(study: Study, title: str, tables: Mapping[str, Table], pictures: Mapping[str, Picture]) -> str:
+    """The page.
+
+    Args:
+        study: What was run.
+        title: Heading.
+        tables: By name: `accuracy`, `seconds`, and where they exist `difference`, `fidelity`, `evidence`.
+        pictures: By name: `heatmaps` and `accuracy`, and where they exist `differences`, `iou-by-length`,
+            `iou-by-layer`, `evidence`.
+    """
+    environment = Environment(
+        loader=PackageLoader("hisa_eval.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    shown = {name: {"alt": one.alt, **_sources(one.draw)} for name, one in pictures.items()}
+    samples = study.samples
+    failed = samples[samples["status"] == "failed"]
+    return environment.get_template("report.html.j2").render(
+        title=title,
+        summary=_summary(study),
+        runs=[
+            {
+                "name": run.path.resolve().name,
+                "facts": run_facts(run),
+                "indexers": indexer_facts(run),
+                "command": command_line(run),
+            }
+            for run in study.runs
+        ],
+        tables=tables,
+        pictures=shown,
+        failures=_sample_rows(failed),
+        samples=_sample_rows(_most_telling(samples)),
+        n_samples=len(samples),
+        n_left_out=max(0, len(samples) - MOST_SAMPLES),
+    )
+
+
+def _sources(draw: Draw) -> dict[str, str]:
+    return {
+        name: "data:image/svg+xml;base64," + base64.b64encode(render(draw, theme, "svg")).decode("ascii")
+        for name, theme in (("light", LIGHT), ("dark", DARK))
+    }
+
+
+def _summary(study: Study) -> str:
+    models = " and ".join(dict.fromkeys(run.model for run in study.runs))
+    failed = int((study.samples["status"] == "failed").sum())
+    lengths = study.lengths
+    span = length_label(lengths[0]) if lengths else "no length"
+    if len(lengths) > 1:
+        span = f"{len(lengths)} lengths from {span} to {length_label(lengths[-1])}"
+    depths = f", {len(study.depths)} depths" if study.depths else ""
+    scored = len(study.samples) - failed
+    parts = [f"{models} with {', '.join(study.labels)}; {span}{depths}; {scored:,} samples scored"]
+    parts.append(f"{failed:,} failed" if failed else "none failed")
+    return ", ".join(parts) + "."
+
+
+def _most_telling(samples: pd.DataFrame) -> pd.DataFrame:
+    if len(samples) <= MOST_SAMPLES:
+        return samples
+    order = samples["score"].fillna(-1).sort_values(kind="stable").index[:MOST_SAMPLES]
+    return samples.loc[sorted(order)]
+
+
+def _sample_rows(samples: pd.DataFrame) -> Sequence[Mapping[str, object]]:
+    return [
+        {
+            "id": row["sample_id"],
+            "indexer": row["series"],
+            "length": "" if pd.isna(row["length"]) else length_label(int(row["length"])),
+            "length_sort": -1 if pd.isna(row["length"]) else int(row["length"]),
+            "depth": "" if pd.isna(row["depth"]) else depth_label(row["depth"]),
+            "score": "failed" if math.isnan(row["score"]) else share(row["score"]),
+            "score_sort": -1 if math.isnan(row["score"]) else row["score"],
+            "kind": "failed" if math.isnan(row["score"]) else "right" if row["score"] == 1 else "wrong",
+            "prediction": row["prediction"] or "",
+            "expected": row["expected"],
+            "prompt_tail": row["prompt_tail"] or "",
+            "reason": row["reason"] or "",
+        }
+        for row in samples.to_dict("records")
+    ]
