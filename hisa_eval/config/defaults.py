@@ -12,7 +12,7 @@ NIAH: dict[str, Any] = {
     "depths": "11",
     "samples": 1,
     "needle": "single-number",
-    "distractors": 0,
+    "distractors": None,
     "haystack": "prose",
     "indexer": "dsa,hisa,block-sparse",
     "model": "nano",

@@ -31,7 +31,7 @@ class NiahSettings(BaseModel):
         depths: Needle depths in per cent of the haystack, ascending.
         samples: Samples per length, depth and indexer.
         needle: Name of a needle variant, or a YAML file that defines one.
-        distractors: Needles with other keys added to the haystack.
+        distractors: Needles with other keys in the haystack, in place of the needle's own number.
         haystack: `prose`, `noise`, `needles`, or a folder of text files.
         indexer: Comma-separated indexers with their options.
         model: Name of the model.
@@ -48,7 +48,7 @@ class NiahSettings(BaseModel):
     depths: Annotated[tuple[float, ...], BeforeValidator(_depths)]
     samples: Annotated[int, Field(ge=1, le=100_000)]
     needle: Annotated[str, Field(min_length=1)]
-    distractors: Annotated[int, Field(ge=0, le=1_000_000)]
+    distractors: Annotated[int, Field(ge=0, le=1_000_000)] | None
     haystack: Annotated[str, Field(min_length=1)]
     indexer: Annotated[str, BeforeValidator(_indexer), Field(min_length=1)]
     model: Annotated[str, Field(min_length=1)]

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
-
-from hisa_tasks.sample import Sample, Tokenizer
 
 from hisa_eval.config.grammar import format_length
 from hisa_eval.run.canonical import sample_key
 from hisa_eval.run.grid import Grid, Step
 from hisa_eval.run.store import RunStore
+from hisa_tasks.sample import Sample, Tokenizer
 
 if TYPE_CHECKING:
     from hisa_eval.indexers.base import Indexer
@@ -29,15 +28,13 @@ _MEMORY_WORDS = ("out of memory", "can't allocate memory", "not enough memory")
 class Task(Protocol):
     """What the runner needs of a task that is laid out on a length × depth grid."""
 
-    name: str
-
     def sample(self, length: int, depth: float, index: int, tokenizer: Tokenizer) -> Sample:
         """The sample of one place of the grid."""
         ...
 
-    def score(self, sample: Sample, prediction: str) -> float:
-        """How good `prediction` is, 0 to 1."""
-        ...
+
+Score = Callable[[Sample, str], float]
+"""How good a prediction is, 0 to 1."""
 
 
 class Observer(Protocol):
@@ -93,7 +90,9 @@ class Runner:
 
     Args:
         model: A loaded model.
-        task: Makes and scores the samples.
+        task: Makes the samples.
+        score: Scores them.
+        name: Of the task, in records.
         indexers: In the order of the grid's labels.
         identity: Everything but the sample itself that changes a result: model, task, generation settings.
             It becomes part of every sample's key.
@@ -105,14 +104,18 @@ class Runner:
         self,
         model: Model,
         task: Task,
+        score: Score,
         indexers: Sequence[Indexer],
         *,
+        name: str,
         identity: Mapping[str, Any],
         seed: int = 0,
         probe: bool = True,
     ) -> None:
         self.model = model
         self.task = task
+        self.score = score
+        self.name = name
         self.indexers = {indexer.label: indexer for indexer in indexers}
         self.identity = dict(identity)
         self.seed = seed
@@ -205,7 +208,7 @@ class Runner:
             generation = self.model.generate(
                 built.sample, self.indexers[step.indexer], probe=self.probe, seed=self.seed
             )
-            score = float(self.task.score(built.sample, generation.text))
+            score = float(self.score(built.sample, generation.text))
         except Exception as error:
             reason = _reason(error)
             if _is_size_limit(error):
@@ -251,7 +254,7 @@ class Runner:
 
     def _facts(self, step: Step, key: str, sample: Sample | None) -> dict[str, Any]:
         """What a record says of its sample, whatever became of it."""
-        place = f"{self.task.name}/{step.length}/d{step.depth:g}/s{step.sample}"
+        place = f"{self.name}/{step.length}/d{step.depth:g}/s{step.sample}"
         prompt = sample.prompt if sample else ""
         meta = sample.meta if sample else {}
         n_prompt = sample.n_prompt_tokens if sample else 0
@@ -259,7 +262,7 @@ class Runner:
         return {
             "key": key,
             "sample_id": sample.id if sample else place,
-            "task": self.task.name,
+            "task": self.name,
             "indexer": step.indexer,
             "length": step.length,
             "depth": step.depth,

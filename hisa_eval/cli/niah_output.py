@@ -1,0 +1,159 @@
+"""What `hisa-eval niah` prints: its settings, its forecast, its results."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from hisa_eval.cli.output import print_json, print_note, print_table, stderr
+from hisa_eval.config.grammar import format_length
+from hisa_eval.run.device import free_bytes
+from hisa_eval.run.forecast import Forecast
+from hisa_eval.run.niah import NiahRun, Reporter, load_model
+from hisa_eval.run.progress import Bar, Lines, Silent, format_seconds
+
+if TYPE_CHECKING:
+    from hisa_eval.run.folder import Folder
+    from hisa_eval.run.runner import Outcome
+
+MIB = 1024 * 1024
+
+
+def show_settings(settings: Mapping[str, Any], sources: Mapping[str, str], as_json: bool) -> None:
+    """Every setting, and whether a flag, a file or the default decided it."""
+    if as_json:
+        print_json({name: {"value": value, "source": sources[name]} for name, value in settings.items()})
+        return
+    rows = []
+    for name, value in settings.items():
+        if name == "lengths":
+            text = ", ".join(format_length(length) for length in value)
+        elif name == "depths":
+            text = ", ".join(f"{depth:g} %" for depth in value)
+        else:
+            text = "(left to model or task)" if value is None else str(value)
+        rows.append([name, text, sources[name]])
+    print_table(["setting", "value", "source"], rows)
+
+
+def make_reporter(run: NiahRun, *, silent: bool) -> Reporter:
+    """Who tells how the run goes: a bar on a terminal, lines elsewhere, nobody when silent."""
+    if silent:
+        return Silent()
+    forecast = Forecast(run.grid, run.indexers, run.topk, run.device)
+    if sys.stderr.isatty():
+        return Bar(stderr(), forecast.seconds)
+    return Lines(sys.stderr, forecast.seconds)
+
+
+def show_forecast(run: NiahRun, folder: Folder, as_json: bool) -> None:
+    """Cells, tokens, memory and expected time; nothing is run or written."""
+    forecast = Forecast(run.grid, run.indexers, run.topk, run.device)
+    model = load_model(run)
+    by_label = {indexer.label: indexer for indexer in run.indexers}
+    free = free_bytes(run.device)
+    rows: list[dict[str, Any]] = [
+        {
+            "length": line.length,
+            "indexer": line.indexer,
+            "samples": line.n_samples,
+            "tokens": round(line.tokens),
+            "memory_bytes": model.memory_bytes(line.length, by_label[line.indexer]),
+            "seconds": round(line.seconds, 3),
+        }
+        for line in forecast.lines()
+    ]
+    total = sum(row["seconds"] for row in rows)
+    if as_json:
+        print_json(
+            {
+                "dir": str(folder.path),
+                "resumed": folder.resumed,
+                "device": run.device,
+                "cells": len(run.grid.cells()),
+                "samples": len(run.grid),
+                "seconds": round(total, 3),
+                "free_bytes": free,
+                "lines": rows,
+            }
+        )
+        return
+    print_table(
+        ["length", "indexer", "samples", "tokens computed", "peak memory", "time"],
+        [
+            [
+                format_length(row["length"]),
+                row["indexer"],
+                str(row["samples"]),
+                f"{row['tokens']:,}",
+                _memory(row["memory_bytes"], free),
+                format_seconds(row["seconds"]),
+            ]
+            for row in rows
+        ],
+        title=f"{len(run.grid.cells())} cells, {len(run.grid)} samples, about {format_seconds(total)}",
+        right=["samples", "tokens computed", "peak memory", "time"],
+    )
+    print(f"times as of {forecast.speed.machine}; memory free now: {_memory(free, None)}")
+    print(f"would {'resume' if folder.resumed else 'write to'} {folder.path}; nothing was written")
+
+
+def show_results(
+    run: NiahRun, folder: Folder, outcome: Outcome, page: str, *, as_json: bool, quiet: bool
+) -> None:
+    """Accuracy by length and indexer, where everything is, and what to do next."""
+    from hisa_eval.report.accuracy import grouped_scores
+    from hisa_eval.report.score_tables import accuracy_table
+    from hisa_eval.report.study import load_study
+
+    study = load_study([folder.path])
+    if as_json:
+        scores = grouped_scores(study, ["length"]).drop(columns=["prefill_seconds", "decode_seconds"])
+        print_json(
+            {
+                "command": "niah",
+                "dir": str(folder.path),
+                "report": page,
+                "samples": {
+                    "total": outcome.n_total,
+                    "reused": outcome.n_reused,
+                    "failed": outcome.n_failed,
+                },
+                "seconds": round(outcome.seconds, 3),
+                "accuracy": [
+                    {name: _json_value(value) for name, value in row.items()}
+                    for row in scores.to_dict("records")
+                ],
+            }
+        )
+        return
+    table = accuracy_table(study)
+    print_table(
+        table.columns,
+        [[cell.text for cell in row] for row in table.rows],
+        title=f"{table.title}, {run.settings.model} on {run.device}",
+        right=table.columns[1:],
+    )
+    for note in table.notes:
+        print(note)
+    if outcome.n_failed:
+        print_note(f"{outcome.n_failed} of {outcome.n_total} samples failed: {outcome.reasons[0]}")
+    print(f"report: {page}")
+    if not quiet:
+        done = f"{outcome.n_total - outcome.n_reused} samples in {format_seconds(outcome.seconds)}"
+        print_note(f"{done}; rebuild the report: hisa-eval report {shlex.quote(str(folder.path))}")
+
+
+def _memory(used: int | None, free: int | None) -> str:
+    if used is None:
+        return "unknown"
+    text = f"{used / MIB:,.0f} MiB"
+    return f"{text} (more than is free)" if free is not None and used > free else text
+
+
+def _json_value(value: Any) -> Any:
+    """A plain JSON value for a cell of a data frame; a missing one is null."""
+    plain = value.item() if hasattr(value, "item") else value
+    return None if plain is None or plain != plain or str(plain) == "<NA>" else plain

@@ -1,0 +1,63 @@
+"""`hisa-eval show-prompt`: the exact text that a model is sent."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from hisa_eval.cli import options
+
+BRIEF = 400
+"""Characters shown of each end with `--brief`."""
+
+
+def show_prompt(
+    length: Annotated[
+        str,
+        typer.Option("--length", help="Of the context in tokens, answer room included.", metavar="LENGTH"),
+    ] = "4k",
+    depth: Annotated[float, typer.Option("--depth", help="Depth of the needle in per cent.")] = 50.0,
+    index: Annotated[int, typer.Option("--index", help="Which sample, from 0.", min=0)] = 0,
+    needle: options.Needle = None,
+    distractors: options.Distractors = None,
+    haystack: options.Haystack = None,
+    max_new_tokens: options.MaxNewTokens = None,
+    model: options.ModelName = None,
+    seed: options.Seed = None,
+    brief: Annotated[bool, typer.Option("--brief", help="Only its ends and the needle.")] = False,
+    as_json: options.Json = False,
+) -> None:
+    """Print the prompt of one sample exactly as a run with the same settings sends it.
+
+    The text goes to standard output, what is known of it to standard error.
+
+    \b
+    Examples
+      hisa-eval show-prompt --brief
+      hisa-eval show-prompt --needle multikey --length 8k --depth 25 > prompt.txt
+    """
+    from hisa_eval.cli.output import print_json, print_note
+    from hisa_eval.run.prompt import build_sample, facts_of_sample
+
+    values: dict[str, Any] = {
+        "needle": needle,
+        "distractors": distractors,
+        "haystack": haystack,
+        "max_new_tokens": max_new_tokens,
+        "model": model,
+        "seed": seed,
+    }
+    sample = build_sample(values, length, depth, index)
+    facts = facts_of_sample(sample)
+    text = sample.prompt
+    if brief and len(text) > 2 * BRIEF:
+        needles = [text[start:end] for start, end in sample.meta.get("needle_spans", ())]
+        middle = "".join(f"\n[...]\n{one}" for one in needles)
+        text = f"{text[:BRIEF]}{middle}\n[...]\n{text[-BRIEF:]}"
+    if as_json:
+        print_json({**facts, "prompt": text})
+        return
+    for name, value in facts.items():
+        print_note(f"{name}: {value}")
+    print(text)

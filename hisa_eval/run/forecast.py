@@ -1,0 +1,167 @@
+"""How long a run will take: operations counted from the algorithm, times constants measured once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from hisa_eval.run.grid import Grid, Step
+
+if TYPE_CHECKING:
+    from hisa_eval.indexers.base import Indexer
+
+
+@dataclass(frozen=True)
+class Work:
+    """Operations of a prefill over some rows, summed over the rows of one layer.
+
+    Attributes:
+        tokens: Rows computed.
+        flat: Key scores of a scan over all visible tokens or pooled blocks.
+        candidates: Key scores of tokens gathered from chosen blocks.
+        attended: Keys attended to.
+    """
+
+    tokens: float
+    flat: float
+    candidates: float
+    attended: float
+
+    def __sub__(self, other: Work) -> Work:
+        """The rows of this prefill that the other lacks."""
+        return Work(
+            self.tokens - other.tokens,
+            self.flat - other.flat,
+            self.candidates - other.candidates,
+            self.attended - other.attended,
+        )
+
+
+@dataclass(frozen=True)
+class Speed:
+    """Seconds per operation of `Work`, and per sample, of the embedded model on one kind of machine.
+
+    Attributes:
+        machine: What it was measured on.
+        sample: Seconds that every sample costs, its decoding included.
+        token: Seconds per token computed.
+        flat: Seconds per score of a flat or block scan.
+        candidate: Seconds per score of a gathered token.
+        attended: Seconds per key attended to.
+    """
+
+    machine: str
+    sample: float
+    token: float
+    flat: float
+    candidate: float
+    attended: float
+
+    def seconds(self, work: Work) -> float:
+        """Expected seconds of one sample."""
+        return (
+            self.sample
+            + self.token * work.tokens
+            + self.flat * work.flat
+            + self.candidate * work.candidates
+            + self.attended * work.attended
+        )
+
+
+SPEEDS: Mapping[str, Speed] = {
+    "cpu": Speed("2 CPU cores", 0.1, 6e-5, 6e-9, 2.4e-8, 2e-7),
+    "cuda": Speed("one H200", 0.1, 1e-7, 1e-11, 1e-10, 1e-9),
+}
+"""Measured with the embedded model by `device`."""
+
+
+def capped(rows: float, cap: float) -> float:
+    """Sum of min(t, cap) over the rows t = 1..rows."""
+    full = min(rows, cap)
+    return full * full / 2 + max(0.0, rows - cap) * cap
+
+
+def prefill_work(rows: float, indexer: str, settings: Mapping[str, Any], topk: int) -> Work:
+    """Operations to compute the first `rows` rows of a context.
+
+    Args:
+        rows: Tokens from the start.
+        indexer: Name of the indexer; one that is not known here counts as a flat scan.
+        settings: Its options.
+        topk: Token budget k.
+    """
+    everything = capped(rows, rows)
+    if indexer not in ("hisa", "block-sparse"):
+        return Work(rows, everything, 0.0, capped(rows, topk))
+    size = float(settings["block_size"])
+    blocks, ratio = settings.get("num_blocks"), settings.get("ratio")
+    held = float(topk) if blocks is None else blocks * size
+    if ratio is not None:
+        held = max(float(topk), rows / ratio)
+    if indexer == "block-sparse":
+        return Work(rows, everything / size, 0.0, capped(rows, held))
+    return Work(rows, everything / size, capped(rows, held), capped(rows, topk))
+
+
+def step_work(grid: Grid, step: Step, indexer: str, settings: Mapping[str, Any], topk: int) -> Work:
+    """Operations of one step; the prefix that it shares with the step before is not computed again."""
+    kept = step.length * (1.0 - grid.computed_fraction(step))
+    return prefill_work(step.length, indexer, settings, topk) - prefill_work(kept, indexer, settings, topk)
+
+
+@dataclass(frozen=True)
+class Line:
+    """What is expected of one length with one indexer.
+
+    Attributes:
+        length: In tokens.
+        indexer: Label.
+        n_samples: Samples of all depths.
+        tokens: Tokens computed, shared prefixes once.
+        seconds: Expected time.
+    """
+
+    length: int
+    indexer: str
+    n_samples: int
+    tokens: float
+    seconds: float
+
+
+class Forecast:
+    """Expected cost of a grid.
+
+    Args:
+        grid: What will run.
+        indexers: In the order of the grid's labels; only names and settings are read.
+        topk: Token budget k.
+        device: `cpu` or `cuda`.
+    """
+
+    def __init__(self, grid: Grid, indexers: Sequence[Indexer], topk: int, device: str) -> None:
+        self.grid = grid
+        self.speed = SPEEDS[device]
+        self._topk = topk
+        self._indexers = {one.label: (one.name, dict(one.settings)) for one in indexers}
+
+    def work(self, step: Step) -> Work:
+        """Operations of one step."""
+        name, settings = self._indexers[step.indexer]
+        return step_work(self.grid, step, name, settings, self._topk)
+
+    def seconds(self, step: Step) -> float:
+        """Expected seconds of one step."""
+        return self.speed.seconds(self.work(step))
+
+    def lines(self) -> list[Line]:
+        """One line per length and indexer, in running order."""
+        found: dict[tuple[int, str], Line] = {}
+        for step in self.grid.steps():
+            place = (step.length, step.indexer)
+            work = self.work(step)
+            old = found.get(place, Line(*place, 0, 0.0, 0.0))
+            found[place] = Line(
+                *place, old.n_samples + 1, old.tokens + work.tokens, old.seconds + self.speed.seconds(work)
+            )
+        return list(found.values())
