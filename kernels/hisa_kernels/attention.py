@@ -1,0 +1,35 @@
+"""Public operator: attention over the chosen tokens."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from hisa_kernels.checks import check_attention
+from hisa_kernels.dispatch import implementation
+
+
+def sparse_mla(
+    q: Tensor, kv: Tensor, indices: Tensor, *, scale: float, value_dim: int, backend: str = "auto"
+) -> Tensor:
+    """Absorbed multi-head latent attention of each query over its chosen latents, in f32.
+
+    Args:
+        q: Absorbed queries `[M, H, Dk]` f32, bf16 or f16.
+        kv: Latents `[N, Dk]`, shared by all heads; the first `value_dim` columns are also the values.
+        indices: Chosen rows of `kv` `[M, W]` int32; negative ones are skipped.
+        scale: Factor of the products before the softmax.
+        value_dim: Columns of a value.
+        backend: `"auto"`, `"reference"` or `"tilelang"`.
+
+    Returns:
+        Attention output `[M, H, value_dim]` in the dtype of `q`; zeros for a query without an index.
+
+    Raises:
+        ValueError: arguments disagree, or an index lies beyond `kv`.
+        RuntimeError: the backend cannot run here.
+
+    Source: HISA, arXiv 2603.28458, equation 3; absorption as in DeepSeek-V2, arXiv 2405.04434.
+    """
+    check_attention(q, kv, indices, scale, value_dim)
+    run = implementation("sparse_mla", backend, q.device)
+    return run(q, kv, indices, scale=scale, value_dim=value_dim)

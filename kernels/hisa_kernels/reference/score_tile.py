@@ -1,0 +1,108 @@
+"""The one scorer: a tile of queries against a run of keys. Every score of every operator comes from here."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from hisa_kernels.memory import Scratch, rows_within, temp_bytes
+from hisa_kernels.reference.keys import Keys
+from hisa_kernels.rows import Rows
+
+GEMM_GRAIN = 16
+"""Least rows and columns of a matrix product: BLAS kernels for slimmer ones sum in another order, so that a
+score would change its last bit with the shape of its tile."""
+
+CPU_GEMM_ROWS = 512
+CPU_COLUMNS = 2048
+CUDA_ROWS = 1024
+
+
+def tile_rows(heads: int, columns: int, device: torch.device) -> int:
+    """Rows of a tile: a function of the inputs' shapes alone, so that all operators cut a batch alike.
+
+    Args:
+        heads: Query heads H.
+        columns: Keys N that a row may see.
+        device: Where the tile is computed.
+    """
+    most = CUDA_ROWS if device.type == "cuda" else max(8, CPU_GEMM_ROWS // heads)
+    return rows_within(4 * max(columns, 1), device, most)
+
+
+def _round_up(value: int, grain: int) -> int:
+    return -(-value // grain) * grain
+
+
+def weigh_heads(dots: list[Tensor], gates: list[Tensor], out: Tensor) -> None:
+    """Writes Σ_h gates[h] · dots[h] to `out`, always in the order of the heads.
+
+    Args:
+        dots: Rectified products of each head, `[r, c]`.
+        gates: Weights of each head, `[r, 1]`.
+        out: Where the sum goes, `[r, c]`.
+    """
+    torch.mul(dots[0], gates[0], out=out)
+    for dot, gate in zip(dots[1:], gates[1:], strict=True):
+        out.addcmul_(dot, gate)
+
+
+def score_run(
+    q: Tensor, weights: Tensor, keys: Keys, lo: int, hi: int, out: Tensor, scratch: Scratch
+) -> None:
+    """Writes Σ_h weights[:, h] · ReLU(q[:, h] · key) for keys `lo` to `hi`; visibility is not looked at.
+
+    Args:
+        q: Queries `[r, H, D]`.
+        weights: Gates `[r, H]` f32.
+        keys: The keys.
+        lo: First key.
+        hi: One past the last key.
+        out: Scores `[r, hi - lo]` f32.
+        scratch: Buffers to reuse.
+    """
+    r, heads, dim = q.shape
+    if r == 0 or hi <= lo:
+        return
+    height = _round_up(r * heads, GEMM_GRAIN)
+    q_tile = scratch.take("q_tile", (height, dim))
+    q_tile[: r * heads].view(heads, r, dim).copy_(q.transpose(0, 1))
+    q_tile[r * heads :].zero_()
+    gates = list(weights.t().contiguous()[:, :, None])
+    widest = temp_bytes(q.device) // (4 * height)
+    if q.device.type != "cuda":
+        widest = min(widest, CPU_COLUMNS)
+    columns = max(GEMM_GRAIN, widest // GEMM_GRAIN * GEMM_GRAIN)
+    for at in range(lo, hi, columns):
+        stop = min(at + columns, hi)
+        tile = keys.tile(at, stop)
+        if stop - at < GEMM_GRAIN:
+            padded = scratch.take("k_tile", (GEMM_GRAIN, dim)).zero_()
+            padded[: stop - at] = tile
+            tile = padded
+        dots = scratch.take("dots", (height, len(tile)))
+        torch.mm(q_tile, tile.t(), out=dots)
+        dots.relu_()
+        by_head = dots[: r * heads].view(heads, r, len(tile))[:, :, : stop - at]
+        weigh_heads(list(by_head), gates, out[:, at - lo : stop - lo])
+
+
+def hide_invisible(scores: Tensor, rows: Rows, lo: int) -> None:
+    """Writes −inf where a row does not see the key.
+
+    Args:
+        scores: Scores `[r, c]`; column j is key `lo + j`.
+        rows: What the rows see.
+        lo: Key of the first column.
+    """
+    if not len(rows):
+        return
+    width = scores.shape[1]
+    first = min(max(int(rows.starts.max()) - lo, 0), width)
+    last = min(max(int(rows.ends.min()) - lo, 0), width)
+    for name, left, right in (("starts", 0, first), ("ends", last, width)):
+        if left < right:
+            key = torch.arange(lo + left, lo + right, device=scores.device)
+            bound = rows.tensor(name)[:, None]
+            hidden = key < bound if name == "starts" else key >= bound
+            scores[:, left:right].masked_fill_(hidden, -torch.inf)
