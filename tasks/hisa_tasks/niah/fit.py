@@ -17,12 +17,17 @@ Count = Callable[[str], int]
 MIN_HAYSTACK = 16
 """Tokens of haystack that a prompt has at least; also the least room for the last, fitted sentence."""
 
-FILLER_CHARS = 4096
-"""Characters of text offered for the last sentence: far more than any sentence and 16 tokens."""
+_SPARE = 1024
+"""Characters beyond the next sentence that the last one may draw on: far more than `MIN_HAYSTACK` tokens."""
 
 _PROBE = 8192
 _WORD = re.compile(r"\S+")
 _LOOSE = " \t\r\n.,;:!?'\"“”‘’()[]–—-…"
+_LINK = re.compile(
+    r"\b(?:an?|and|as|at|because|before|but|by|for|from|had|his|her|if|in|it|its|no|of|on|one|or|so|than|that|the"
+    r"|their|them|then|they|though|to|until|was|were|when|where|while|who|with|without)$",
+    re.IGNORECASE,
+)
 _CLOSERS = (
     ".",
     " on.",
@@ -32,9 +37,21 @@ _CLOSERS = (
     " indeed.",
     " at last.",
     " at first.",
-    " after all.",
+    " by chance.",
     " in the end.",
-    " for a while.",
+    " once again.",
+    " step by step.",
+    " day after day.",
+    " without a word.",
+    " once in a while.",
+    " little by little.",
+    " in the old manner.",
+    " for the time being.",
+    " the whole afternoon.",
+    " for reasons unknown.",
+    " as everyone could see.",
+    " to everyone's surprise.",
+    " for no particular reason.",
 )
 
 
@@ -54,7 +71,7 @@ def cut_point(text: HaystackText, budget: int, count: Count) -> tuple[int, int, 
     room = budget - MIN_HAYSTACK
 
     def start_before(offset: float) -> int:
-        text.ensure(int(offset) + FILLER_CHARS)
+        text.ensure(int(offset) + _SPARE)
         return text.start_at_or_before(int(offset))
 
     cut = start_before(room / rate)
@@ -71,12 +88,18 @@ def cut_point(text: HaystackText, budget: int, count: Count) -> tuple[int, int, 
         aim = text.start_at_or_before(cut - 1)
         cut, tokens = aim, tokens - count(text.text[aim:cut])
     while True:
-        text.ensure(cut + FILLER_CHARS)
-        aim = text.starts[bisect_left(text.starts, cut + 1)]
+        aim = text.start_after(cut)
         span = count(text.text[cut:aim])
         if tokens + span > room:
             return cut, max(0, tokens), rate
         cut, tokens = aim, tokens + span
+
+
+def text_after(text: HaystackText, cut: int) -> str:
+    """The text after a cut point that its last sentence is made of."""
+    end = text.start_after(cut) + _SPARE
+    text.ensure(end)
+    return text.text[cut:end]
 
 
 def last_sentence(filler: str, want: int, count: Count) -> str | None:
@@ -100,12 +123,12 @@ def last_sentence(filler: str, want: int, count: Count) -> str | None:
 
 
 def _candidates(filler: str, word_ends: list[int], want: int, count: Count) -> Iterator[str]:
-    for ends, back in ((word_ends, 8), (list(range(1, len(filler) + 1)), 16)):
+    """Sentences of about the wanted count, the most natural first."""
+    for ends, back in ((word_ends, 12), (list(range(1, len(filler) + 1)), 16)):
         near = bisect_left(ends, want, key=lambda end: count(_stem(filler, end) + "."))
-        for k in range(min(near + 1, len(ends) - 1), max(-1, near - back), -1):
-            stem = _stem(filler, ends[k])
-            if stem:
-                yield from (stem + closer for closer in _CLOSERS)
+        stems = [_stem(filler, end) for end in reversed(ends[max(0, near - back) : near + 2])]
+        for stem in sorted(filter(None, stems), key=lambda stem: _LINK.search(stem) is not None):
+            yield from (stem + closer for closer in _CLOSERS)
     first = _stem(filler, word_ends[0]) if word_ends else "And"
     for unit in (" on", ".", "-", "x"):
         for n in range(64):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from hisa_tasks.niah.fit import FILLER_CHARS, MIN_HAYSTACK, Count, cut_point, last_sentence
+from hisa_tasks.niah.fit import MIN_HAYSTACK, Count, cut_point, last_sentence, text_after
 from hisa_tasks.niah.haystacks.base import Haystack, HaystackText
 from hisa_tasks.niah.needles.base import Needle, NeedleSet
 
@@ -122,7 +122,7 @@ def build_prompt(
 
     places = [place(target, depth)] + [place(n, d) for n, d in zip(others, other_depths, strict=True)]
     draft = _Draft(text, needles, cut, places)
-    last = _fit(draft, haystack.filler(text.text[cut : cut + FILLER_CHARS]), budget, count)
+    last = _fit(draft, haystack.filler(text_after(text, cut)), budget, count)
     n_chars = cut + len(last)
     offset = n_chars if places[0].offset is None else places[0].offset
     spans = tuple(draft.span_of(needle, last) for needle in needles.queried)

@@ -38,15 +38,19 @@ class HaystackText:
         """The last sentence start that is not after `offset`; the text's own start at least."""
         return self.starts[max(0, bisect_right(self.starts, offset) - 1)]
 
+    def start_after(self, offset: int) -> int:
+        """The first sentence start after `offset`; the text grows as far as that takes."""
+        while self.starts[-1] <= offset:
+            self.ensure(len(self.text) + 4096)
+        return self.starts[bisect_right(self.starts, offset)]
+
     def start_nearest(self, offset: float, last: int) -> int:
         """The sentence start nearest to `offset`, not after `last`; the earlier one of two as near."""
         after = bisect_left(self.starts, offset)
         near = [start for start in self.starts[max(0, after - 1) : after + 1] if start <= last]
-        return (
-            min(near, key=lambda start: (abs(start - offset), start))
-            if near
-            else self.start_at_or_before(last)
-        )
+        if not near:
+            return self.start_at_or_before(last)
+        return min(near, key=lambda start: (abs(start - offset), start))
 
 
 class Haystack(ABC):

@@ -82,7 +82,7 @@ class RulerNeedles(NeedleFamily):
 
     def stray(self, draws: Draws, needles: NeedleSet) -> str:
         """One more distractor sentence; see `NeedleFamily.stray`."""
-        taken = [text for needle in needles.queried for text in (needle.key, needle.value)]
+        taken = [text for needle in needles.queried for text in (needle.key, needle.value) if text]
         return self._distractor(draws, taken).sentence
 
     def describe(self) -> dict[str, Any]:
