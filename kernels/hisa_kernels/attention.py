@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from hisa_kernels.checks import check_attention
 from hisa_kernels.dispatch import implementation
 
 
+@torch.no_grad()
 def sparse_mla(
     q: Tensor, kv: Tensor, indices: Tensor, *, scale: float, value_dim: int, backend: str = "auto"
 ) -> Tensor:

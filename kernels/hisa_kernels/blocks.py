@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from hisa_kernels.checks import check_keys, check_matrix, check_positive, check_rows, check_scoring
@@ -10,6 +11,7 @@ from hisa_kernels.options import POOLINGS, BlockOptions, check_choice
 from hisa_kernels.pooled_cache import PooledKeyCache, check_cache
 
 
+@torch.no_grad()
 def pool_keys(
     k: Tensor,
     block_size: int,
@@ -43,6 +45,7 @@ def pool_keys(
     return run(k, block_size, pooling=pooling, k_scale=k_scale)
 
 
+@torch.no_grad()
 def block_scores(
     q: Tensor,
     k: Tensor,
@@ -92,6 +95,7 @@ def block_scores(
     return run(q, k, weights, rows, block_size=block_size, pooling=pooling, k_scale=k_scale, cache=cache)
 
 
+@torch.no_grad()
 def select_blocks(
     q: Tensor,
     k: Tensor,
@@ -154,6 +158,7 @@ def select_blocks(
     return run(q, k, weights, rows, options, k_scale=k_scale, cache=cache)
 
 
+@torch.no_grad()
 def select_block_sparse(
     q: Tensor,
     k: Tensor,

@@ -9,6 +9,7 @@ from hisa_kernels.checks import check_matrix, check_positive, check_rows, check_
 from hisa_kernels.dispatch import implementation
 
 
+@torch.no_grad()
 def index_scores(
     q: Tensor,
     k: Tensor,
@@ -46,6 +47,7 @@ def index_scores(
     return run(q, k, weights, rows, k_scale=k_scale)
 
 
+@torch.no_grad()
 def topk_indices(scores: Tensor, starts: Tensor, ends: Tensor, topk: int, *, backend: str = "auto") -> Tensor:
     """The best visible columns of each row of a score matrix; ties go to the lower column.
 
@@ -73,6 +75,7 @@ def topk_indices(scores: Tensor, starts: Tensor, ends: Tensor, topk: int, *, bac
     return implementation("topk_indices", backend, scores.device)(scores, rows, topk)
 
 
+@torch.no_grad()
 def select_flat(
     q: Tensor,
     k: Tensor,

@@ -19,6 +19,7 @@ from hisa_kernels.options import BlockOptions
 from hisa_kernels.pooled_cache import PooledKeyCache, check_cache
 
 
+@torch.no_grad()
 def candidate_scores(
     q: Tensor,
     k: Tensor,
@@ -75,6 +76,7 @@ def candidate_scores(
     return run(q, k, weights, rows, blocks, block_size, k_scale=k_scale)
 
 
+@torch.no_grad()
 def select_hisa(
     q: Tensor,
     k: Tensor,

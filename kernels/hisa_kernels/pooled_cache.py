@@ -58,12 +58,16 @@ class PooledKeyCache:
                 f"k holds {n_keys} keys but the cache has seen {self.length}: truncate({n_keys}) it first"
             )
         n_blocks = -(-n_keys // self.block_size)
-        buffer = self._room_for(n_blocks, k)
-        first = self._pooled // self.block_size
-        if n_keys > self._pooled:
-            at = first * self.block_size
-            scale = None if k_scale is None else k_scale[at:]
-            buffer[first:n_blocks] = pool_keys(k[at:], self.block_size, pooling=self.pooling, k_scale=scale)
+        # The buffer outlives the caller's inference mode, so it must not become an inference tensor.
+        with torch.inference_mode(False), torch.no_grad():
+            buffer = self._room_for(n_blocks, k)
+            first = self._pooled // self.block_size
+            if n_keys > self._pooled:
+                at = first * self.block_size
+                scale = None if k_scale is None else k_scale[at:]
+                buffer[first:n_blocks] = pool_keys(
+                    k[at:], self.block_size, pooling=self.pooling, k_scale=scale
+                )
         self.length = self._pooled = n_keys
         return buffer[:n_blocks]
 
@@ -94,7 +98,7 @@ class PooledKeyCache:
         if old is not None and len(old) >= n_blocks:
             return old
         capacity = max(n_blocks, 16 if old is None else 2 * len(old))
-        new = torch.empty((capacity, k.shape[1]), device=k.device)
+        new = torch.empty((capacity, k.shape[1]), dtype=torch.float32, device=k.device)
         if old is not None:
             new[: len(old)] = old
         self._buffer = new

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-from functools import cached_property
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from hisa_kernels.memory import Scratch, rows_within
+from hisa_kernels.memory import Scratch, inner_bytes, rows_within
 from hisa_kernels.pooled_cache import PooledKeyCache
 from hisa_kernels.reference.keys import Keys
 from hisa_kernels.reference.pool_keys import pool_blocks, pool_keys
-from hisa_kernels.reference.score_tile import score_run, tile_rows
+from hisa_kernels.reference.score_tile import score_run, tiles
 from hisa_kernels.rows import Index, Rows, take, to_device
+from hisa_kernels.workers import spread
 
 
 class PooledBatch:
-    """The pooled keys of every sequence of a batch, by the sequence's start; pooled when first needed.
+    """The pooled keys of every sequence of a batch, by the sequence's start.
+
+    Attributes:
+        keys: The batch's own keys.
+        block_size: Tokens a block.
 
     Args:
         k: Keys `[N, D]`.
@@ -42,26 +45,22 @@ class PooledBatch:
         self.pooling = pooling
         self._k = k
         self._k_scale = k_scale
+        self.keys = Keys(k, k_scale)
         self._rows = rows
         self._cache = cache
+        self._pooled: dict[int, Tensor] = {}
 
-    @cached_property
-    def keys(self) -> Keys:
-        """The batch's own keys."""
-        return Keys(self._k, self._k_scale)
-
-    @cached_property
-    def _pooled(self) -> dict[int, Tensor]:
+    def prepare(self) -> None:
+        """Pools the keys; to be called before `scores`, and before the work is spread over threads."""
         if self._cache is not None:
-            return {0: self._cache.update(self._k, self._k_scale)}
-        pooled = {}
+            self._pooled[0] = self._cache.update(self._k, self._k_scale)
+            return
         for sequence in self._rows.sequences():
             part = slice(sequence.start, sequence.stop)
             scale = None if self._k_scale is None else self._k_scale[part]
-            pooled[sequence.start] = pool_keys(
+            self._pooled[sequence.start] = pool_keys(
                 self._k[part], self.block_size, pooling=self.pooling, k_scale=scale
             )
-        return pooled
 
     def scores(
         self, q: Tensor, weights: Tensor, rows: Rows, scratch: Scratch, *, partial_blocks: bool
@@ -104,10 +103,8 @@ class PooledBatch:
         most = int(own_blocks.max())
         pooled = Keys(self._pooled[start])
         own_q, own_weights = take(q, index), take(weights, index)
-        step = tile_rows(q.shape[1], most, q.device)
         own = out[index, :most] if isinstance(index, slice) else out.new_empty((len(index), most))
-        for at in range(0, len(own_blocks), step):
-            tile = slice(at, at + step)
+        for tile in tiles(len(own_blocks), q.shape[1], most, q.device):
             score_run(own_q[tile], own_weights[tile], pooled, 0, most, own[tile], scratch)
         if not isinstance(index, slice):
             out[to_device(index, q.device), :most] = own
@@ -119,7 +116,7 @@ class PooledBatch:
         block = self.block_size
         seen = rows.visible - (n_blocks - 1) * block
         partial = np.flatnonzero((rows.visible > 0) & (seen < block))
-        step = rows_within(4 * max(block, q.shape[1]) * self.keys.dim, rows.device, 1 << 16)
+        step = rows_within(inner_bytes(rows.device), 4 * max(block, q.shape[1]) * self.keys.dim, len(partial))
         offset = torch.arange(block, device=rows.device)
         for at in range(0, len(partial), step):
             numbers = partial[at : at + step]
@@ -129,7 +126,7 @@ class PooledBatch:
             pooled = pool_blocks(self.keys.gather(position), count, self.pooling)
             index = to_device(numbers, rows.device)
             dots = (take(q, numbers).float() * pooled[:, None, :]).sum(-1).relu_()
-            score = torch.zeros(len(numbers), device=rows.device)
+            score = torch.zeros(len(numbers), dtype=torch.float32, device=rows.device)
             for dot, gate in zip(dots.unbind(1), weights.index_select(0, index).unbind(1), strict=True):
                 score.addcmul_(dot, gate)
             out[index, to_device(n_blocks[numbers] - 1, rows.device)] = score
@@ -148,4 +145,13 @@ def block_scores(
 ) -> Tensor:
     """See `hisa_kernels.block_scores`."""
     pooled = PooledBatch(k, k_scale, rows, block_size, pooling, cache)
-    return pooled.scores(q, weights, rows, Scratch(k.device), partial_blocks=True)
+    pooled.prepare()
+    width = int(rows.blocks(block_size).max(initial=0))
+    out = torch.full((len(rows), width), -torch.inf, dtype=torch.float32, device=k.device)
+
+    def work(tile: slice, scratch: Scratch) -> None:
+        scores = pooled.scores(q[tile], weights[tile], rows.part(tile), scratch, partial_blocks=True)
+        out[tile, : scores.shape[1]] = scores
+
+    spread(work, tiles(len(rows), q.shape[1], max(width, 1), k.device), k.device)
+    return out

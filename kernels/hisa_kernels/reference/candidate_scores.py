@@ -1,46 +1,47 @@
 """Scores of the tokens of chosen blocks.
 
 Two strategies give the same scores: gathering each row's keys (one batched product, good on a GPU), and
-grouping the rows of a tile by block (one product a block, no key is copied; good on a CPU).
+grouping the rows by block (one product a block, no key is copied; good on a CPU).
 """
 
 from __future__ import annotations
+
+import itertools
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from hisa_kernels.memory import Scratch, rows_within
+from hisa_kernels.memory import Scratch, rows_within, temp_bytes
 from hisa_kernels.reference.keys import Keys
-from hisa_kernels.reference.score_tile import GEMM_GRAIN, weigh_heads
+from hisa_kernels.reference.score_tile import GEMM_GRAIN, round_up, weigh_heads
 from hisa_kernels.rows import Rows, to_device
+from hisa_kernels.workers import spread
 
-GROUP_PRODUCTS = 2048
+GROUP_PRODUCTS = 512
+"""Rows times heads of one product: its results stay in a core's own cache."""
+
+JOBS = 32
 
 
 def score_candidates(
-    q: Tensor, weights: Tensor, keys: Keys, rows: Rows, blocks: Tensor, block_size: int, scratch: Scratch
-) -> Tensor:
-    """Scores of the candidates of some rows, by the strategy that suits the device.
+    q: Tensor, weights: Tensor, keys: Keys, rows: Rows, blocks: Tensor, block_size: int, out: Tensor
+) -> None:
+    """Writes the scores of the candidates of some rows, by the strategy that suits the device.
 
     Args:
         q: Queries `[r, H, D]`.
         weights: Gates `[r, H]` f32.
         keys: All keys of the batch.
         rows: What the rows see.
-        blocks: Chosen blocks `[r, W]` int32, ascending, −1 at the end.
+        blocks: Chosen blocks `[r, W]` int32, −1 where empty.
         block_size: Tokens a block, B.
-        scratch: Buffers to reuse.
-
-    Returns:
-        Scores `[r, W·B]` f32, −inf where invisible.
+        out: Scores `[r, W·B]` f32, −inf where invisible.
     """
-    out = scratch.take("candidates", (len(rows), blocks.shape[1] * block_size))
     if out.numel():
         strategy = by_gathering if q.device.type == "cuda" else by_grouping
         strategy(q, weights, keys, rows, blocks, block_size, out)
-    return out
 
 
 def by_gathering(
@@ -50,7 +51,7 @@ def by_gathering(
     n_rows, heads, dim = q.shape
     offset = torch.arange(block_size, device=q.device)
     starts, ends = rows.tensor("starts"), rows.tensor("ends")
-    step = rows_within(4 * out.shape[1] * max(dim, heads), q.device, n_rows)
+    step = rows_within(temp_bytes(q.device), 4 * out.shape[1] * max(dim, heads), n_rows)
     for at in range(0, n_rows, step):
         tile = slice(at, at + step)
         first = starts[tile, None] + blocks[tile].long() * block_size
@@ -72,35 +73,37 @@ def by_grouping(
     slots = out.view(n_rows * width, block_size)
     numbers = blocks.numpy().reshape(-1)
     pairs, cuts = _by_block(numbers, rows, width, block_size)
-    key_start = (
-        rows.starts[pairs[cuts[:-1]] // width] + numbers[pairs[cuts[:-1]]].astype(np.int64) * block_size
-    )
+    lead = pairs[cuts[:-1]]
+    key_start = (rows.starts[lead // width] + numbers[lead].astype(np.int64) * block_size).tolist()
+    bounds = cuts.tolist()
     queries = q.float().reshape(n_rows, heads * dim)
+    gates = weights.t().contiguous()
     pair = torch.from_numpy(pairs)
     row = pair // width
-    gates = weights.t().contiguous()
     most = max(1, GROUP_PRODUCTS // heads)
-    height = -(-most * heads // GEMM_GRAIN) * GEMM_GRAIN
     columns = max(block_size, GEMM_GRAIN)
-    q_group = torch.zeros((height, dim))
-    dots = torch.empty((height, columns))
-    sums = torch.empty((most, block_size))
-    padded = torch.zeros((columns, dim))
-    for first, lo, hi in zip(key_start.tolist(), cuts[:-1].tolist(), cuts[1:].tolist(), strict=True):
-        tile = keys.tile(first, min(first + block_size, len(keys)))
-        if len(tile) < columns:
-            padded.zero_()[: len(tile)] = tile
-            tile = padded
-        for at in range(lo, hi, most):
-            stop = min(at + most, hi)
-            n = stop - at
-            members = row[at:stop]
-            torch.index_select(queries, 0, members, out=q_group[: n * heads].view(n, heads * dim))
-            grain = -(-n * heads // GEMM_GRAIN) * GEMM_GRAIN
-            product = torch.mm(q_group[:grain], tile.t(), out=dots[:grain]).relu_()
-            by_head = product[: n * heads].view(n, heads, columns)[:, :, :block_size].unbind(1)
-            weigh_heads(list(by_head), list(gates.index_select(1, members)[:, :, None]), sums[:n])
-            slots.index_copy_(0, pair[at:stop], sums[:n])
+
+    def work(runs: range, scratch: Scratch) -> None:
+        q_group = scratch.take("q_group", (round_up(most * heads), dim)).zero_()
+        dots = scratch.take("dots", (round_up(most * heads), columns))
+        sums = scratch.take("sums", (most, block_size))
+        padded = scratch.take("padded", (columns, dim))
+        for run in runs:
+            tile = keys.tile(key_start[run], min(key_start[run] + block_size, len(keys)))
+            if len(tile) < columns:
+                padded.zero_()[: len(tile)] = tile
+                tile = padded
+            for at in range(bounds[run], bounds[run + 1], most):
+                members = row[at : min(at + most, bounds[run + 1])]
+                n = len(members)
+                torch.index_select(queries, 0, members, out=q_group[: n * heads].view(n, heads * dim))
+                product = dots[: round_up(n * heads)]
+                torch.mm(q_group[: len(product)], tile.t(), out=product).relu_()
+                by_head = product[: n * heads].view(n, heads, columns)[:, :, :block_size].unbind(1)
+                weigh_heads(list(by_head), list(gates.index_select(1, members)[:, :, None]), sums[:n])
+                slots.index_copy_(0, pair[at : at + n], sums[:n])
+
+    spread(work, _even_parts(cuts, JOBS), q.device)
     _hide(slots, numbers, rows, width, block_size)
 
 
@@ -109,15 +112,23 @@ def _by_block(
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Filled slots in the order of their block, and where each block's run of slots begins (and ends)."""
     pairs = np.flatnonzero(numbers >= 0)
+    if not len(pairs):
+        return pairs, np.zeros(1, np.int64)
     label: NDArray[np.generic] = numbers[pairs]
-    if len(rows.sequences()) > 1:
+    if (rows.starts != rows.starts[0]).any():
         label = rows.starts[pairs // width] + label.astype(np.int64) * block_size
-    if len(label) and label.max() < 1 << 16:
-        label = label.astype(np.uint16)
+    if label.max() < 1 << 16:
+        label = label.astype(np.uint16)  # NumPy sorts 16 bits by radix
     order = np.argsort(label, kind="stable")
-    pairs = pairs[order]
     cuts = np.flatnonzero(np.diff(label[order])) + 1
-    return pairs, np.concatenate(([0], cuts, [len(pairs)])) if len(pairs) else np.zeros(1, np.int64)
+    return pairs[order], np.concatenate(([0], cuts, [len(pairs)]))
+
+
+def _even_parts(cuts: NDArray[np.int64], parts: int) -> list[range]:
+    """Neighbouring runs in at most `parts` groups of about as many slots each."""
+    aims = np.linspace(0, cuts[-1], parts + 1)
+    edges = np.unique(np.searchsorted(cuts, aims))
+    return [range(int(a), int(b)) for a, b in itertools.pairwise(edges)]
 
 
 def _hide(slots: Tensor, numbers: NDArray[np.int32], rows: Rows, width: int, block_size: int) -> None:
@@ -144,4 +155,6 @@ def candidate_scores(
     k_scale: Tensor | None,
 ) -> Tensor:
     """See `hisa_kernels.candidate_scores`."""
-    return score_candidates(q, weights, Keys(k, k_scale), rows, blocks, block_size, Scratch(k.device))
+    out = torch.empty((len(rows), blocks.shape[1] * block_size), dtype=torch.float32, device=k.device)
+    score_candidates(q, weights, Keys(k, k_scale), rows, blocks.contiguous(), block_size, out)
+    return out

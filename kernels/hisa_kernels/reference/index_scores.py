@@ -7,8 +7,9 @@ from torch import Tensor
 
 from hisa_kernels.memory import Scratch
 from hisa_kernels.reference.keys import Keys
-from hisa_kernels.reference.score_tile import hide_invisible, score_run, tile_rows
+from hisa_kernels.reference.score_tile import hide_invisible, score_run, tiles
 from hisa_kernels.rows import Rows
+from hisa_kernels.workers import spread
 
 
 def score_visible(
@@ -36,10 +37,11 @@ def score_visible(
 
 def index_scores(q: Tensor, k: Tensor, weights: Tensor, rows: Rows, *, k_scale: Tensor | None) -> Tensor:
     """See `hisa_kernels.index_scores`."""
-    keys, scratch = Keys(k, k_scale), Scratch(k.device)
-    out = torch.full((len(rows), len(keys)), -torch.inf, device=k.device)
-    step = tile_rows(q.shape[1], len(keys), k.device)
-    for at in range(0, len(rows), step):
-        tile = slice(at, at + step)
+    keys = Keys(k, k_scale)
+    out = torch.full((len(rows), len(keys)), -torch.inf, dtype=torch.float32, device=k.device)
+
+    def work(tile: slice, scratch: Scratch) -> None:
         score_visible(q[tile], weights[tile], keys, rows.part(tile), scratch, out[tile])
+
+    spread(work, tiles(len(rows), q.shape[1], len(keys), k.device), k.device)
     return out

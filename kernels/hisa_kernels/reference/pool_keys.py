@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from hisa_kernels.memory import rows_within
+from hisa_kernels.memory import rows_within, temp_bytes
 from hisa_kernels.reference.keys import dequantise
 
 
@@ -41,12 +41,12 @@ def pool_keys(k: Tensor, block_size: int, *, pooling: str, k_scale: Tensor | Non
     """See `hisa_kernels.pool_keys`."""
     n_keys, dim = k.shape
     n_blocks = -(-n_keys // block_size)
-    out = torch.empty((n_blocks, dim), device=k.device)
-    step = rows_within(4 * block_size * dim, k.device, 1 << 20)
+    out = torch.empty((n_blocks, dim), dtype=torch.float32, device=k.device)
+    step = rows_within(temp_bytes(k.device), 4 * block_size * dim, n_blocks)
     for at in range(0, n_blocks, step):
         stop = min(at + step, n_blocks)
         lo, hi = at * block_size, min(stop * block_size, n_keys)
-        blocks = torch.zeros((stop - at, block_size, dim), device=k.device)
+        blocks = torch.zeros((stop - at, block_size, dim), dtype=torch.float32, device=k.device)
         blocks.view(-1, dim)[: hi - lo] = dequantise(k[lo:hi], None if k_scale is None else k_scale[lo:hi])
         counts = torch.full((stop - at,), block_size, device=k.device)
         counts[-1] = hi - (stop - 1) * block_size

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from hisa_kernels.memory import Scratch, rows_within, temp_bytes
+from hisa_kernels.memory import Scratch, inner_bytes, rows_within, tile_bytes
 from hisa_kernels.reference.keys import Keys
 from hisa_kernels.rows import Rows
 
@@ -13,25 +13,28 @@ GEMM_GRAIN = 16
 """Least rows and columns of a matrix product: BLAS kernels for slimmer ones sum in another order, so that a
 score would change its last bit with the shape of its tile."""
 
-CPU_GEMM_ROWS = 512
+CPU_GEMM_ROWS = 256
 CPU_COLUMNS = 2048
 CUDA_ROWS = 1024
 
 
-def tile_rows(heads: int, columns: int, device: torch.device) -> int:
-    """Rows of a tile: a function of the inputs' shapes alone, so that all operators cut a batch alike.
+def tiles(n_rows: int, heads: int, columns: int, device: torch.device) -> list[slice]:
+    """The rows of a batch in tiles: by the inputs' shapes alone, so that all operators cut a batch alike.
 
     Args:
+        n_rows: Rows of the batch, M.
         heads: Query heads H.
-        columns: Keys N that a row may see.
-        device: Where the tile is computed.
+        columns: Keys that a row may see.
+        device: Where the tiles are computed.
     """
-    most = CUDA_ROWS if device.type == "cuda" else max(8, CPU_GEMM_ROWS // heads)
-    return rows_within(4 * max(columns, 1), device, most)
+    most = CUDA_ROWS if device.type == "cuda" else max(4, CPU_GEMM_ROWS // heads)
+    step = rows_within(tile_bytes(device), 4 * columns, most)
+    return [slice(at, min(at + step, n_rows)) for at in range(0, n_rows, step)]
 
 
-def _round_up(value: int, grain: int) -> int:
-    return -(-value // grain) * grain
+def round_up(value: int) -> int:
+    """The next multiple of `GEMM_GRAIN`."""
+    return -(-value // GEMM_GRAIN) * GEMM_GRAIN
 
 
 def weigh_heads(dots: list[Tensor], gates: list[Tensor], out: Tensor) -> None:
@@ -64,12 +67,12 @@ def score_run(
     r, heads, dim = q.shape
     if r == 0 or hi <= lo:
         return
-    height = _round_up(r * heads, GEMM_GRAIN)
+    height = round_up(r * heads)
     q_tile = scratch.take("q_tile", (height, dim))
     q_tile[: r * heads].view(heads, r, dim).copy_(q.transpose(0, 1))
     q_tile[r * heads :].zero_()
     gates = list(weights.t().contiguous()[:, :, None])
-    widest = temp_bytes(q.device) // (4 * height)
+    widest = inner_bytes(q.device) // (4 * height)
     if q.device.type != "cuda":
         widest = min(widest, CPU_COLUMNS)
     columns = max(GEMM_GRAIN, widest // GEMM_GRAIN * GEMM_GRAIN)

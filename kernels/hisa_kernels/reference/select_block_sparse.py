@@ -5,11 +5,13 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from hisa_kernels.memory import rows_within
+from hisa_kernels.memory import Scratch
 from hisa_kernels.options import BlockOptions
 from hisa_kernels.pooled_cache import PooledKeyCache
+from hisa_kernels.reference.score_tile import tiles
 from hisa_kernels.reference.select_blocks import select_blocks
 from hisa_kernels.rows import Rows
+from hisa_kernels.workers import spread
 
 
 def tokens_of(blocks: Tensor, rows: Rows, block_size: int) -> Tensor:
@@ -27,13 +29,15 @@ def tokens_of(blocks: Tensor, rows: Rows, block_size: int) -> Tensor:
     out = torch.empty((n_rows, width, block_size), dtype=torch.int32, device=blocks.device)
     offset = torch.arange(block_size, dtype=torch.int32, device=blocks.device)
     starts, ends = rows.tensor("starts").to(torch.int32), rows.tensor("ends").to(torch.int32)
-    step = rows_within(4 * width * block_size, blocks.device, max(n_rows, 1))
-    for at in range(0, n_rows, step):
-        tile = slice(at, at + step)
+
+    def work(tile: slice, scratch: Scratch) -> None:
         first = blocks[tile] * block_size + starts[tile, None]
         first.masked_fill_(blocks[tile] < 0, torch.iinfo(torch.int32).max - block_size)
-        torch.add(first[:, :, None], offset, out=out[tile])
-        out[tile].masked_fill_(out[tile] >= ends[tile, None, None], -1)
+        own = out[tile]
+        torch.add(first[:, :, None], offset, out=own)
+        own.masked_fill_(own >= ends[tile, None, None], -1)
+
+    spread(work, tiles(n_rows, 1, width * block_size, blocks.device), blocks.device)
     return out.view(n_rows, width * block_size)
 
 

@@ -7,12 +7,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from hisa_kernels.memory import Scratch, rows_within
+from hisa_kernels.memory import Scratch
 from hisa_kernels.options import BlockOptions
 from hisa_kernels.pooled_cache import PooledKeyCache
 from hisa_kernels.reference.block_scores import PooledBatch
+from hisa_kernels.reference.score_tile import tiles
 from hisa_kernels.reference.top import pack, top_columns
 from hisa_kernels.rows import Rows, to_device
+from hisa_kernels.workers import spread
 
 F32 = torch.finfo(torch.float32)
 
@@ -95,6 +97,20 @@ def _united(flat: Tensor, forced: Forced, n_rows: int, columns: int) -> tuple[Te
     return chosen.view(-1).nonzero().view(-1), chosen.sum(1)
 
 
+def spread_blocks(
+    q: Tensor, weights: Tensor, pooled: PooledBatch, rows: Rows, options: BlockOptions, out: Tensor
+) -> None:
+    """Writes the chosen blocks of all rows to `out` `[r, width]` int32, a tile of rows at a time."""
+    widest = max(int(rows.blocks(options.block_size).max(initial=1)), out.shape[1])
+
+    def work(tile: slice, scratch: Scratch) -> None:
+        out[tile] = choose_blocks(
+            q[tile], weights[tile], pooled, rows.part(tile), options, out.shape[1], scratch
+        )
+
+    spread(work, tiles(len(rows), q.shape[1], widest, rows.device), rows.device)
+
+
 def select_blocks(
     q: Tensor,
     k: Tensor,
@@ -110,9 +126,6 @@ def select_blocks(
     width = options.width(n_blocks)
     out = torch.empty((len(rows), width), dtype=torch.int32, device=k.device)
     pooled = PooledBatch(k, k_scale, rows, options.block_size, options.pooling, cache)
-    scratch = Scratch(k.device)
-    step = rows_within(4 * max(int(n_blocks.max(initial=1)), width), k.device, 4096)
-    for at in range(0, len(rows), step):
-        tile = slice(at, at + step)
-        out[tile] = choose_blocks(q[tile], weights[tile], pooled, rows.part(tile), options, width, scratch)
+    pooled.prepare()
+    spread_blocks(q, weights, pooled, rows, options, out)
     return out

@@ -8,9 +8,10 @@ from torch import Tensor
 from hisa_kernels.memory import Scratch
 from hisa_kernels.reference.index_scores import score_visible
 from hisa_kernels.reference.keys import Keys
-from hisa_kernels.reference.score_tile import tile_rows
+from hisa_kernels.reference.score_tile import tiles
 from hisa_kernels.reference.topk_indices import all_visible, choose_tokens
 from hisa_kernels.rows import Rows
+from hisa_kernels.workers import spread
 
 
 def select_tile(q: Tensor, weights: Tensor, keys: Keys, rows: Rows, topk: int, scratch: Scratch) -> Tensor:
@@ -37,10 +38,11 @@ def select_flat(
     q: Tensor, k: Tensor, weights: Tensor, rows: Rows, topk: int, *, k_scale: Tensor | None
 ) -> Tensor:
     """See `hisa_kernels.select_flat`."""
-    keys, scratch = Keys(k, k_scale), Scratch(k.device)
+    keys = Keys(k, k_scale)
     out = torch.empty((len(rows), topk), dtype=torch.int32, device=k.device)
-    step = tile_rows(q.shape[1], len(keys), k.device)
-    for at in range(0, len(rows), step):
-        tile = slice(at, at + step)
+
+    def work(tile: slice, scratch: Scratch) -> None:
         out[tile] = select_tile(q[tile], weights[tile], keys, rows.part(tile), topk, scratch)
+
+    spread(work, tiles(len(rows), q.shape[1], len(keys), k.device), k.device)
     return out

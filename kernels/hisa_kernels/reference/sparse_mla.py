@@ -5,46 +5,55 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from hisa_kernels.memory import Scratch, temp_bytes
+from hisa_kernels.memory import Scratch, rows_within, temp_bytes
+from hisa_kernels.workers import spread
 
-CPU_GATHER_BYTES = 4 << 20
+CPU_GATHER_BYTES = 2 << 20
 """Gathered latents at a time on a CPU: what stays in cache between the gather and the two products."""
 
-PLAN_ROWS = 256
+CPU_ROWS = 64
 
 
 def sparse_mla(q: Tensor, kv: Tensor, indices: Tensor, *, scale: float, value_dim: int) -> Tensor:
     """See `hisa_kernels.sparse_mla`."""
     n_rows, heads, dim = q.shape
     out = torch.zeros((n_rows, heads, value_dim), dtype=q.dtype, device=q.device)
-    if kv.shape[0] == 0 or indices.shape[1] == 0 or n_rows == 0:
+    if kv.shape[0] == 0 or indices.shape[1] == 0:
         return out
     on_cpu = q.device.type == "cpu"
     if kv.dtype != torch.float32 and kv.numel() * 4 <= temp_bytes(q.device):
         kv = kv.float()
-    scratch = Scratch(q.device)
     budget = CPU_GATHER_BYTES if on_cpu else temp_bytes(q.device)
-    plan = PLAN_ROWS if on_cpu else n_rows
-    for at in range(0, n_rows, plan):
-        stop = min(at + plan, n_rows)
-        chosen = indices[at:stop]
+
+    def work(rows: slice, scratch: Scratch) -> None:
+        chosen = indices[rows]
+        full = False
         if on_cpu:
             used = (chosen.amax(0) >= 0).nonzero()
             chosen = chosen[:, : int(used[-1]) + 1 if len(used) else 0]
-        width = chosen.shape[1]
-        if width == 0:
-            continue
-        full = on_cpu and bool((chosen >= 0).all())
-        step = max(1, budget // (4 * width * max(dim, heads)))
-        for lo in range(at, stop, step):
-            hi = min(lo + step, stop)
-            part = chosen[lo - at : hi - at]
-            _attend(q[lo:hi], kv, part, None if full else part < 0, scale, out[lo:hi], scratch)
+            full = bool((chosen >= 0).all())
+        if chosen.shape[1] == 0:
+            return
+        step = rows_within(budget, 4 * chosen.shape[1] * max(dim, heads), len(chosen))
+        for at in range(0, len(chosen), step):
+            part = chosen[at : at + step]
+            own = slice(rows.start + at, rows.start + at + len(part))
+            _attend(q[own], kv, part, None if full else part < 0, scale, out[own], scratch)
+
+    step = CPU_ROWS if on_cpu else max(n_rows, 1)
+    jobs = [slice(at, min(at + step, n_rows)) for at in range(0, n_rows, step)]
+    spread(work, jobs, q.device)
     return out
 
 
 def _attend(
-    q: Tensor, kv: Tensor, indices: Tensor, empty: Tensor | None, scale: float, out: Tensor, scratch: Scratch
+    q: Tensor,
+    kv: Tensor,
+    indices: Tensor,
+    empty: Tensor | None,
+    scale: float,
+    out: Tensor,
+    scratch: Scratch,
 ) -> None:
     """Attention of a few rows.
 

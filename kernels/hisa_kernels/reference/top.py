@@ -6,20 +6,14 @@ Columns that hold −inf or NaN are never chosen.
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from functools import lru_cache
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from hisa_kernels.memory import Scratch, temp_bytes
+from hisa_kernels.memory import Scratch, inner_bytes
 from hisa_kernels.rows import to_device
 
-THREADED_ELEMENTS = 1 << 16
 LOWEST = np.finfo(np.float32).min
 
 
@@ -38,9 +32,16 @@ def top_columns(
     Returns:
         Positions in the flattened scores, ascending, int64; and how many of them each row got `[r]` int64.
     """
-    if scores.device.type == "cpu":
-        return _top_cpu(scores, wanted, limit, scratch)
-    return top_anywhere(scores, wanted, limit)
+    n_rows, width = scores.shape
+    if n_rows == 0 or width == 0:
+        nothing = torch.zeros(0, dtype=torch.int64, device=scores.device)
+        return nothing, torch.zeros(n_rows, dtype=torch.int64, device=scores.device)
+    if scores.device.type != "cpu":
+        return top_anywhere(scores, wanted, limit)
+    copy = scratch.take("top_copy", (n_rows, width)).numpy()
+    mask = scratch.take("top_mask", (n_rows, width), torch.bool).numpy()
+    flat, counts = _top_numpy(scores.numpy(), wanted, limit, copy, mask)
+    return torch.from_numpy(flat), torch.from_numpy(counts)
 
 
 def pack(values: Tensor, counts: Tensor, width: int) -> Tensor:
@@ -64,12 +65,9 @@ def pack(values: Tensor, counts: Tensor, width: int) -> Tensor:
 
 def top_anywhere(scores: Tensor, wanted: NDArray[np.int64], limit: int | None) -> tuple[Tensor, Tensor]:
     """`top_columns` in torch operations alone, for any device."""
-    n_rows, width = scores.shape
+    width = scores.shape[1]
     quota = to_device(wanted, scores.device)[:, None]
     torch.nan_to_num(scores, nan=-torch.inf, posinf=torch.inf, neginf=-torch.inf, out=scores)
-    if width == 0 or n_rows == 0:
-        nothing = torch.zeros(0, dtype=torch.int64, device=scores.device)
-        return nothing, torch.zeros(n_rows, dtype=torch.int64, device=scores.device)
     if limit is None:
         ranked = scores.sort(dim=1, descending=True).values
         threshold = ranked.gather(1, (quota - 1).clamp_(0, width - 1))
@@ -82,45 +80,6 @@ def top_anywhere(scores: Tensor, wanted: NDArray[np.int64], limit: int | None) -
     chosen |= tie
     chosen &= quota > 0
     return chosen.view(-1).nonzero().view(-1), chosen.sum(1)
-
-
-@lru_cache(maxsize=4)
-def _pool(process: int, threads: int) -> ThreadPoolExecutor:
-    del process
-    return ThreadPoolExecutor(threads, thread_name_prefix="hisa-top")
-
-
-def _in_threads(
-    work: Callable[[int, int], NDArray[np.int64]], n_rows: int, size: int
-) -> list[NDArray[np.int64]]:
-    """Runs `work(first row, end row)`, split among threads where it pays (NumPy frees the GIL)."""
-    threads = min(torch.get_num_threads(), n_rows) if size >= THREADED_ELEMENTS else 1
-    if threads <= 1:
-        return [work(0, n_rows)]
-    cuts = [n_rows * i // threads for i in range(threads + 1)]
-    pool = _pool(os.getpid(), threads)
-    return list(pool.map(work, cuts[:-1], cuts[1:]))
-
-
-def _top_cpu(
-    scores: Tensor, wanted: NDArray[np.int64], limit: int | None, scratch: Scratch
-) -> tuple[Tensor, Tensor]:
-    n_rows, width = scores.shape
-    if n_rows == 0 or width == 0:
-        return torch.zeros(0, dtype=torch.int64), torch.zeros(n_rows, dtype=torch.int64)
-    values = scores.numpy()
-    copy = scratch.take("top_copy", (n_rows, width)).numpy()
-    mask = scratch.take("top_mask", (n_rows, width), torch.bool).numpy()
-
-    def work(first: int, end: int) -> NDArray[np.int64]:
-        part = slice(first, end)
-        flat = _top_part(values[part], wanted[part], limit, copy[part], mask[part])
-        flat += first * width
-        return flat
-
-    flat = np.concatenate(_in_threads(work, n_rows, values.size))
-    bounds = np.searchsorted(flat, np.arange(n_rows + 1) * width)
-    return torch.from_numpy(flat), torch.from_numpy(np.diff(bounds))
 
 
 def _thresholds(
@@ -137,36 +96,41 @@ def _thresholds(
     return copy[:, width - limit, None]
 
 
-def _top_part(
+def _counts(flat: NDArray[np.int64], n_rows: int, width: int) -> NDArray[np.int64]:
+    """How many of the ascending positions lie in each row."""
+    return np.diff(np.searchsorted(flat, np.arange(n_rows + 1) * width))
+
+
+def _top_numpy(
     values: NDArray[np.float32],
     wanted: NDArray[np.int64],
     limit: int | None,
     copy: NDArray[np.float32],
     mask: NDArray[np.bool_],
-) -> NDArray[np.int64]:
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     n_rows, width = values.shape
     np.copyto(copy, values)
     np.greater_equal(values, np.maximum(_thresholds(copy, wanted, limit), LOWEST), out=mask)
-    total = int(wanted.sum())
-    if np.count_nonzero(mask) == total:
+    if np.count_nonzero(mask) == wanted.sum():
         flat = np.flatnonzero(mask)
-        counts = np.diff(np.searchsorted(flat, np.arange(n_rows + 1) * width))
+        counts = _counts(flat, n_rows, width)
         if np.array_equal(counts, wanted):
-            return flat
+            return flat, counts
     else:
         counts = mask.sum(axis=1, dtype=np.int64)
     wrong = np.flatnonzero(counts != wanted)
-    group = max(1, temp_bytes(torch.device("cpu")) // (16 * width))
+    group = max(1, inner_bytes(torch.device("cpu")) // (8 * width))
     for at in range(0, len(wrong), group):
         rows = wrong[at : at + group]
         mask[rows] = _choose_with_ties(values[rows], wanted[rows], limit)
-    return np.flatnonzero(mask)
+    flat = np.flatnonzero(mask)
+    return flat, _counts(flat, n_rows, width)
 
 
 def _choose_with_ties(
     values: NDArray[np.float32], wanted: NDArray[np.int64], limit: int | None
 ) -> NDArray[np.bool_]:
-    """The general rule, for rows with too many ties or with NaN; `values` may be overwritten."""
+    """The general rule, for rows with too many ties or with NaN; overwrites `values`."""
     values[np.isnan(values)] = -np.inf
     threshold = _thresholds(values.copy(), wanted, limit)
     chosen = values > threshold

@@ -6,10 +6,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hisa_kernels.memory import Scratch, rows_within
-from hisa_kernels.reference.score_tile import hide_invisible
+from hisa_kernels.memory import Scratch
+from hisa_kernels.reference.score_tile import hide_invisible, tiles
 from hisa_kernels.reference.top import pack, top_columns
 from hisa_kernels.rows import Rows
+from hisa_kernels.workers import spread
 
 
 def all_visible(rows: Rows, width: int) -> Tensor:
@@ -36,15 +37,15 @@ def choose_tokens(scores: Tensor, rows: Rows, lo: int, topk: int, scratch: Scrat
 
 def topk_indices(scores: Tensor, rows: Rows, topk: int) -> Tensor:
     """See `hisa_kernels.topk_indices`."""
-    scratch = Scratch(scores.device)
     out = torch.empty((len(rows), topk), dtype=torch.int32, device=scores.device)
-    step = rows_within(4 * max(scores.shape[1], topk), scores.device, 1024)
-    for at in range(0, len(rows), step):
-        tile = slice(at, at + step)
+
+    def work(tile: slice, scratch: Scratch) -> None:
         part = rows.part(tile)
         lo, hi = part.span()
         copy = scratch.take("scores", (len(part), hi - lo))
         copy.copy_(scores[tile, lo:hi])
         hide_invisible(copy, part, lo)
         out[tile] = choose_tokens(copy, part, lo, topk, scratch)
+
+    spread(work, tiles(len(rows), 1, max(scores.shape[1], topk), scores.device), scores.device)
     return out
