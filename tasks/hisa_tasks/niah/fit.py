@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from hisa_tasks.niah.haystacks.base import HaystackText
 
 Count = Callable[[str], int]
+CountAt = Callable[[int], int]
 
 MIN_HAYSTACK = 16
 """Tokens of haystack that a prompt has at least; also the least room for the last, fitted sentence."""
@@ -55,44 +56,54 @@ _CLOSERS = (
 )
 
 
-def cut_point(text: HaystackText, budget: int, count: Count) -> tuple[int, int, float]:
-    """The last sentence start that leaves at least `MIN_HAYSTACK` of a token budget free.
+def cut_point(text: HaystackText, budget: int, total: CountAt, count: Count) -> tuple[int, int, float]:
+    """The last sentence start that leaves room for a last, fitted sentence.
 
     Args:
         text: The haystack.
-        budget: Tokens that the haystack and its last, fitted sentence shall have; at least `MIN_HAYSTACK`.
+        budget: Tokens of the prompt, at least `total(0) + MIN_HAYSTACK`.
+        total: Tokens of the whole prompt with the haystack up to an offset.
         count: Tokens of a text.
 
     Returns:
-        Characters before the cut, tokens before it (exact up to a few at the seams), tokens per character.
+        Characters before the cut, tokens left for the last sentence, tokens per character.
     """
     text.ensure(_PROBE)
     rate = max(count(text.text[:_PROBE]) / _PROBE, 1e-3)
-    room = budget - MIN_HAYSTACK
-
-    def start_before(offset: float) -> int:
-        text.ensure(int(offset) + _SPARE)
-        return text.start_at_or_before(int(offset))
-
-    cut = start_before(room / rate)
-    tokens = count(text.text[:cut]) if cut else 0
-    if cut:
-        rate = max(tokens / cut, 1e-3)
+    best, left = 0, budget - total(0)
+    cut = _moved(text, 0, left - MIN_HAYSTACK, rate, count)
     for _ in range(8):
-        aim = start_before(max(0.0, cut + (room - tokens) / rate))
+        if cut <= best:
+            break
+        free = budget - total(cut)
+        if free >= MIN_HAYSTACK:
+            best, left = cut, free
+        rate = max((budget - free) / cut, 1e-3)
+        cut = _moved(text, cut, free - MIN_HAYSTACK, rate, count)
+    return best, left, rate
+
+
+def _moved(text: HaystackText, cut: int, tokens: int, rate: float, count: Count) -> int:
+    """The sentence start that lies `tokens` after a cut (before it if negative), the earlier one of two."""
+    for _ in range(8):
+        offset = max(0, cut + int(tokens / rate))
+        text.ensure(offset + 1)
+        aim = text.start_at_or_before(offset)
         if aim == cut:
             break
         span = count(text.text[min(cut, aim) : max(cut, aim)])
-        cut, tokens = aim, tokens + span if aim > cut else tokens - span
-    while cut and tokens > room:
+        rate = max(span / abs(aim - cut), 1e-3)
+        tokens += span if aim < cut else -span
+        cut = aim
+    while tokens < 0 and cut:
         aim = text.start_at_or_before(cut - 1)
-        cut, tokens = aim, tokens - count(text.text[aim:cut])
+        cut, tokens = aim, tokens + count(text.text[aim:cut])
     while True:
         aim = text.start_after(cut)
-        span = count(text.text[cut:aim])
-        if tokens + span > room:
-            return cut, max(0, tokens), rate
-        cut, tokens = aim, tokens + span
+        tokens -= count(text.text[cut:aim])
+        if tokens < 0:
+            return cut
+        cut = aim
 
 
 def text_after(text: HaystackText, cut: int) -> str:

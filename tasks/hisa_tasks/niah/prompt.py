@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from hisa_tasks.niah.fit import MIN_HAYSTACK, Count, cut_point, last_sentence, text_after
@@ -81,7 +82,7 @@ def build_prompt(
     text: HaystackText,
     needles: NeedleSet,
     depth: float,
-    other_depths: list[float],
+    other_depths: Sequence[float],
     budget: int,
     count: Count,
 ) -> Prompt:
@@ -108,29 +109,37 @@ def build_prompt(
     """
     others = [n for i, n in enumerate(needles.queried) if i != needles.target] + list(needles.distractors)
     target = needles.queried[needles.target]
-    bare = _Draft(text, needles, 0, [_Place(needle, 0) for needle in (target, *others)])
-    room = budget - count(bare.head + bare.tail)
+
+    def draft_at(cut: int, offset: int | None) -> _Draft:
+        """The prompt with that cut and the target there."""
+        aims = (text.start_nearest(percent / 100 * cut, cut) for percent in other_depths)
+        places = [_Place(needle, aim) for needle, aim in zip(others, aims, strict=True)]
+        return _Draft(text, needles, cut, [_Place(target, offset), *places])
+
+    def total_at(cut: int) -> int:
+        draft = draft_at(cut, 0)
+        return count(draft.head + draft.tail)
+
+    text.ensure(1)
+    room = budget - total_at(0)
     if room < MIN_HAYSTACK:
         raise TooShortError(MIN_HAYSTACK - room)
-    cut, tokens, rate = cut_point(text, room, count)
-    end = cut + (room - tokens) / rate
-
-    def place(needle: Needle, percent: float) -> _Place:
-        aim = percent / 100 * end
-        start = text.start_nearest(aim, cut)
-        return _Place(needle, None if abs(end - aim) < abs(start - aim) else start)
-
-    places = [place(target, depth)] + [place(n, d) for n, d in zip(others, other_depths, strict=True)]
-    draft = _Draft(text, needles, cut, places)
+    cut, tokens, rate = cut_point(text, budget, total_at, count)
+    end = cut + tokens / rate
+    aim = depth / 100 * end
+    start = text.start_nearest(aim, cut)
+    offset = None if end - aim < abs(start - aim) else start
+    draft = draft_at(cut, offset)
     last = _fit(draft, haystack.filler(text_after(text, cut)), budget, count)
     n_chars = cut + len(last)
-    offset = n_chars if places[0].offset is None else places[0].offset
     spans = tuple(draft.span_of(needle, last) for needle in needles.queried)
     values = tuple(
         (start + needle.value_span[0], start + needle.value_span[1])
         for (start, _), needle in zip(spans, needles.queried, strict=True)
     )
-    return Prompt(draft.head + last + draft.tail, spans, values, 100 * offset / n_chars)
+    return Prompt(
+        draft.head + last + draft.tail, spans, values, 100 * (n_chars if offset is None else offset) / n_chars
+    )
 
 
 class TooShortError(ValueError):

@@ -16,7 +16,7 @@ from hisa_tasks.niah.haystacks.catalog import find_haystack
 from hisa_tasks.niah.needles.base import NeedleFamily, NeedleSet
 from hisa_tasks.niah.needles.catalog import find_needle
 from hisa_tasks.niah.needles.words import word_list
-from hisa_tasks.niah.prompt import TooShortError, build_prompt
+from hisa_tasks.niah.prompt import Prompt, TooShortError, build_prompt
 from hisa_tasks.sample import Sample, Tokenizer
 
 NAME = "niah"
@@ -87,24 +87,13 @@ class NiahTask:
             raise ValueError(f"depth {depth} is outside 0 to 100 – give it in percent of the haystack")
         if index < 0:
             raise ValueError(f"sample index {index} is negative – count from 0")
-        needles, text, other_depths = _scene(
-            self.family, self.source, self.distractors, self.seed, length, index
-        )
         try:
-            prompt = build_prompt(
-                self.source,
-                text,
-                needles,
-                depth,
-                list(other_depths),
-                length - self.max_new_tokens,
-                lambda part: len(tokenizer.encode(part)),
-            )
+            needles, prompt = self._build(length, depth, index, tokenizer)
         except TooShortError as error:
-            least = length + error.missing
             raise ValueError(
                 f"length {length} is too short for needle {self.family.name!r} with its question and "
-                f"{self.max_new_tokens} tokens of answer – use at least {least}"
+                f"{self.max_new_tokens} tokens of answer – use at least "
+                f"{self._least(length + error.missing, depth, index, tokenizer)}"
             ) from None
         group = f"{NAME}/{self.family.name}/{self.source.name}/{length}/s{index}"
         head, _, tail = group.rpartition("/")
@@ -131,6 +120,26 @@ class NiahTask:
                 "metric": self.family.metric,
             },
         )
+
+    def _build(self, length: int, depth: float, index: int, tokenizer: Tokenizer) -> tuple[NeedleSet, Prompt]:
+        needles, text, other_depths = _scene(
+            self.family, self.source, self.distractors, self.seed, length, index
+        )
+        budget = length - self.max_new_tokens
+
+        def count(part: str) -> int:
+            return len(tokenizer.encode(part))
+
+        return needles, build_prompt(self.source, text, needles, depth, other_depths, budget, count)
+
+    def _least(self, length: int, depth: float, index: int, tokenizer: Tokenizer) -> int:
+        """A length that works, from one that should: another length has other keys, so look again."""
+        while True:
+            try:
+                self._build(length, depth, index, tokenizer)
+                return length
+            except TooShortError as error:
+                length += error.missing
 
     def describe(self) -> Mapping[str, Any]:
         """Everything that decides the prompts, for manifests; JSON types only."""
