@@ -53,10 +53,10 @@ class BlockSparseIndexer(BlockIndexer):
         Raises:
             InfeasibleBudgetError: k is smaller than one block, or the forced blocks do not fit.
         """
-        if self.least_blocks(topk) < 1:
+        if topk >= 1 and self.least_blocks(topk) < 1:
             raise InfeasibleBudgetError(
                 f"block-sparse: k // block_size = {topk} // {self.options.block_size} leaves no block",
-                f"lower block_size to at most {max(topk, 1)}, or set num_blocks",
+                f"lower block_size to at most {topk}, or set num_blocks",
             )
         super().check_budget(topk)
 

@@ -62,6 +62,23 @@ class HisaIndexer(BlockIndexer):
             )
         super().check_budget(topk)
 
+    def least_selected(self, visible: int, topk: int) -> int:
+        """Fewest keys that a row may get.
+
+        It is min(k, visible), unless m * B exceeds k by less than B - 1: a partly visible newest block among
+        the m then leaves fewer candidates than k.
+
+        Args:
+            visible: Keys that the row sees.
+            topk: Token budget k.
+        """
+        size, blocks = self.options.block_size, self.least_blocks(topk)
+        seen = ceil(visible / size)
+        if self.options.ratio is not None:
+            blocks = max(blocks, ceil(seen / self.options.ratio))
+        newest = visible - (seen - 1) * size
+        return min(topk, visible if seen <= blocks else (blocks - 1) * size + newest)
+
     def exact_below(self, topk: int) -> int:
         """m * B: a row that sees no more keys than the candidates hold loses none of them."""
         return self.least_blocks(topk) * self.options.block_size

@@ -6,11 +6,11 @@ torch is not imported here, and by the built-in variants only when they select.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
 
@@ -57,7 +57,7 @@ def available() -> list[str]:
     return [*BUILTIN, *sorted(set(_outside()) - set(BUILTIN))]
 
 
-def get(name: str) -> type[Indexer]:
+def get(name: str) -> Callable[..., Indexer]:
     """The class behind a name.
 
     Args:
@@ -80,7 +80,7 @@ def get(name: str) -> type[Indexer]:
         )
     if not claims:
         module, _, attribute = BUILTIN[name].partition(":")
-        return cast("type[Indexer]", getattr(import_module(module), attribute))
+        return getattr(import_module(module), attribute)
     return _load(name, claims[0])
 
 
@@ -196,7 +196,7 @@ def _origin(point: EntryPoint) -> str:
     return f"{point.dist.name} {point.dist.version}" if point.dist is not None else "an unnamed distribution"
 
 
-def _load(name: str, point: EntryPoint) -> type[Indexer]:
+def _load(name: str, point: EntryPoint) -> Callable[..., Indexer]:
     fix = f"reinstall or uninstall {_origin(point)}"
     try:
         cls = point.load()
@@ -216,7 +216,7 @@ def _load(name: str, point: EntryPoint) -> type[Indexer]:
         raise UserError(
             f"indexer {name!r} of {_origin(point)}: {cls.__name__}.Options is not a pydantic model", fix
         )
-    return cast("type[Indexer]", cls)
+    return cls
 
 
 def _missing(cls: type) -> list[str]:
@@ -225,7 +225,7 @@ def _missing(cls: type) -> list[str]:
     return [member for member in _MEMBERS if not hasattr(cls, member) and member not in known]
 
 
-def _make(name: str, cls: type[Indexer], given: Mapping[str, Any]) -> Indexer:
+def _make(name: str, cls: Callable[..., Indexer], given: Mapping[str, Any]) -> Indexer:
     """An instance with text options; a class without an `Options` model takes none."""
     model = getattr(cls, "Options", None)
     if model is None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
+from hisa_eval.indexers.base import IndexerState
 from hisa_eval.indexers.conformance import laws, oracle
 from hisa_eval.indexers.conformance.cases import Case, make_case
 from hisa_eval.indexers.conformance.rejections import (
@@ -26,7 +28,8 @@ B, M, K = 4, 4, 8
 class Sound:
     """A naive HISA in float64 without forced blocks; the faulty ones below change one thing each."""
 
-    name = label = "sound"
+    name = "sound"
+    label = "sound"
 
     @property
     def settings(self) -> dict[str, int]:
@@ -39,10 +42,21 @@ class Sound:
         if topk > B * M:
             raise ValueError(f"{B * M} candidates cannot fill k = {topk} – lower k")
 
-    def new_state(self) -> object | None:
+    def new_state(self) -> IndexerState | None:
         return None
 
-    def select(self, q, k, weights, starts, ends, topk, *, k_scale=None, state=None) -> Tensor:
+    def select(
+        self,
+        q: Tensor,
+        k: Tensor,
+        weights: Tensor,
+        starts: Tensor,
+        ends: Tensor,
+        topk: int,
+        *,
+        k_scale: Tensor | None = None,
+        state: object = None,
+    ) -> Tensor:
         self.check_budget(topk)
         validate_inputs(q, k, weights, starts, ends, topk, k_scale=k_scale)
         case = Case(q, k, weights, starts, ends, topk, k_scale)
@@ -184,7 +198,7 @@ class StaleState(Sound):
             for first in [first for first in self if first >= length]:
                 del self[first]
 
-    def new_state(self) -> object:
+    def new_state(self) -> IndexerState:
         return self.State()
 
     def pool(self, case: Case, block: list[int], state: object) -> Tensor:
@@ -213,12 +227,23 @@ class Forgetful(Sound):
 class Trusting(Sound):
     """Checks nothing."""
 
-    def select(self, q, k, weights, starts, ends, topk, *, k_scale=None, state=None) -> Tensor:
+    def select(
+        self,
+        q: Tensor,
+        k: Tensor,
+        weights: Tensor,
+        starts: Tensor,
+        ends: Tensor,
+        topk: int,
+        *,
+        k_scale: Tensor | None = None,
+        state: object = None,
+    ) -> Tensor:
         slots = [self.pad([], min(topk, 64)) for _ in range(q.shape[0])]
         return torch.tensor(slots, dtype=torch.int32)
 
 
-def sequence(*visible: int, seed: int = 0, **how) -> Case:
+def sequence(*visible: int, seed: int = 0, **how: Any) -> Case:
     """One sequence at position 0 with a query for each visible count."""
     return make_case([(max(visible) + 3, visible)], K, seed=seed, **how)
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import pytest
+from collections.abc import Iterator
 
-from hisa_eval.errors import UserError
+import pytest
+import torch
+
 from hisa_eval.indexers.conformance import plugin
-from hisa_eval.indexers.conformance.subject import Subject, subjects
+from hisa_eval.indexers.conformance.subject import subjects
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -17,20 +19,23 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         return  # the installed plugin came first
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Refuse a wrong option, as the plugin does."""
+    plugin.pytest_configure(config)
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """One run of each test per indexer, named by its label."""
-    if "subject" not in metafunc.fixturenames:
-        return
-    config = metafunc.config
-    try:
-        found = subjects(
-            config.getoption("--indexer"),
-            config.getoption("--indexer-topk"),
-            config.getoption("--indexer-device"),
-        )
-    except UserError as error:
-        raise pytest.UsageError(str(error)) from None
-    metafunc.parametrize("subject", found, ids=[each.indexer.label for each in found], scope="session")
+    if "subject" in metafunc.fixturenames:
+        found = subjects(*plugin.chosen(metafunc.config))
+        labels = [each.indexer.label for each in found]
+        metafunc.parametrize("subject", found, ids=labels, scope="session")
 
 
-__all__ = ["Subject", "pytest_addoption", "pytest_generate_tests"]
+@pytest.fixture(scope="session", autouse=True)
+def one_thread() -> Iterator[None]:
+    """The tensors are tiny: a pool of threads costs more than it gives, a hundred times on a busy machine."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)

@@ -1,4 +1,4 @@
-"""How many examples the suite tries: the same ones on every run, and nothing left in the caller's folder."""
+"""How many examples the suite tries: the same ones on every run."""
 
 from __future__ import annotations
 

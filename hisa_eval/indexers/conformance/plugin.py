@@ -1,7 +1,8 @@
 """The suite's command-line options, as a pytest plugin.
 
 pytest reads a package's own conftest.py too late for options when it finds the package by `--pyargs`, so the
-distribution registers this module under the entry-point group `pytest11`. It imports nothing heavy.
+distribution registers this module under the entry-point group `pytest11`. It imports nothing heavy before an
+option is given.
 """
 
 from __future__ import annotations
@@ -26,3 +27,30 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="token budget to test with; default: the smallest power of two from 8 on that it accepts",
     )
     group.addoption("--indexer-device", default="cpu", metavar="DEVICE", help="torch device to test on")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Refuse a wrong option in one line, before anything is collected."""
+    specs, topk, device = chosen(config)
+    if specs is None and topk is None and device == "cpu":
+        return
+    from hisa_eval.errors import UserError
+    from hisa_eval.indexers.conformance.subject import subjects
+
+    try:
+        subjects(specs, topk, device)
+    except UserError as error:
+        raise pytest.UsageError(str(error)) from None
+
+
+def chosen(config: pytest.Config) -> tuple[list[str] | None, int | None, str]:
+    """What the three options say: indexers, token budget, device.
+
+    Args:
+        config: pytest's configuration.
+    """
+    return (
+        config.getoption("--indexer"),
+        config.getoption("--indexer-topk"),
+        config.getoption("--indexer-device"),
+    )
