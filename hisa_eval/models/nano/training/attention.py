@@ -4,7 +4,7 @@ The modules and parameters are transformers' own; only the indexer's forward and
 replaced, so that the KL target (the head-summed attention) is at hand where the attention is computed.
 
 Source: DeepSeek-V3.2 technical report, section 2.1 (dense warm-up, sparse training, detached indexer input);
-the block-level loss of `nano-hier` is this project's own; arXiv 2603.28458 names joint training as future work.
+the block-level loss of `nano-hier` is this project's own (arXiv 2603.28458 leaves joint training open).
 """
 
 from __future__ import annotations

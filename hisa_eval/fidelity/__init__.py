@@ -1,0 +1,1 @@
+"""How much of flat DSA's own selection another selection keeps."""

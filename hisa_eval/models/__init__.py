@@ -1,0 +1,1 @@
+"""Models that can be asked: each answers a `Sample` with an indexer inside."""

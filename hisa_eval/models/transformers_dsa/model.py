@@ -1,0 +1,143 @@
+"""A transformers DSA checkpoint as a `Model` of the harness."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from hisa_eval.indexers.base import Indexer
+from hisa_eval.models.base import Generation
+from hisa_eval.models.errors import CellError
+from hisa_eval.models.registry import checkpoint_hash
+from hisa_eval.models.transformers_dsa.seams import load_swapped
+from hisa_eval.models.transformers_dsa.session import Session
+from hisa_eval.models.transformers_dsa.tokens import CheckpointTokenizer
+from hisa_tasks.sample import Sample, Tokenizer
+
+CHUNK = {"cpu": 2048, "cuda": 8192}
+"""Tokens of a prefill chunk."""
+
+_WORKING_BYTES = 900 * 2**20
+"""Interpreter, libraries and the temporaries of one chunk, measured with the nano model on CPU."""
+
+
+@contextmanager
+def _memory_as_cell_error() -> Iterator[None]:
+    try:
+        yield
+    except (MemoryError, torch.OutOfMemoryError) as error:
+        raise CellError(f"out of memory: {str(error).splitlines()[0] if str(error) else 'host'}") from error
+    except RuntimeError as error:
+        if "can't allocate memory" not in str(error):
+            raise
+        raise CellError(f"out of memory: {str(error).splitlines()[0]}") from error
+
+
+class TransformersModel:
+    """A loaded checkpoint.
+
+    Args:
+        path: Folder in the Hugging Face layout.
+        name: How tables call it.
+        description: One or two sentences on what it is, for manifests and reports.
+        device: `"cpu"` or `"cuda"`.
+        dtype: Of weights and activations.
+        topk: Token budget k; the checkpoint's own by default.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        name: str,
+        description: str,
+        device: str,
+        dtype: torch.dtype = torch.float32,
+        topk: int | None = None,
+    ) -> None:
+        self.name = name
+        self._path = path
+        self._description = description
+        self._device = device
+        self._dtype = dtype
+        self._tokenizer = CheckpointTokenizer(str(path))
+        self._model, self._runtime = load_swapped(str(path), dtype, device)
+        if topk is not None:
+            self._runtime.topk = topk
+        eos = self._model.config.eos_token_id
+        self._session = Session(
+            self._model,
+            self._runtime,
+            chunk=CHUNK["cuda" if device.startswith("cuda") else "cpu"],
+            stop_ids=eos if isinstance(eos, list) else [eos],
+        )
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        """The checkpoint's own tokenizer."""
+        return self._tokenizer
+
+    @property
+    def topk(self) -> int:
+        """Token budget k."""
+        return self._runtime.topk
+
+    def describe(self) -> Mapping[str, Any]:
+        """What a manifest says of it."""
+        config: Any = self._model.config
+        return {
+            "name": self.name,
+            "description": self._description,
+            "architecture": config.architectures[0],
+            "checkpoint": checkpoint_hash(self._path),
+            "parameters": sum(p.numel() for p in self._model.parameters()),
+            "layers": config.num_hidden_layers,
+            "index_heads": config.index_n_heads,
+            "index_head_dim": config.index_head_dim,
+            "topk": self.topk,
+            "dtype": str(self._dtype).removeprefix("torch."),
+            "device": self._device,
+        }
+
+    def generate(self, sample: Sample, indexer: Indexer, *, probe: bool = True, seed: int = 0) -> Generation:
+        """Answer `sample` greedily; see `hisa_eval.models.base.Model.generate`."""
+        tokens = self._tokenizer.encode(sample.prompt)
+        limit = self._model.config.max_position_embeddings
+        if len(tokens) + sample.max_new_tokens > limit:
+            raise CellError(
+                f"{len(tokens)} prompt tokens and {sample.max_new_tokens} to generate exceed the model's "
+                f"context of {limit}"
+            )
+        evidence = self._tokenizer.positions(sample.prompt, sample.evidence)
+        try:
+            with _memory_as_cell_error():
+                answer = self._session.answer(
+                    tokens, indexer, sample.max_new_tokens, probe=probe, seed=seed, evidence=evidence
+                )
+        except BaseException:
+            # What the cache holds after an interruption is anybody's guess.
+            self._session.reset()
+            raise
+        return Generation(
+            text=self._tokenizer.decode(answer.ids),
+            n_prompt_tokens=len(tokens),
+            n_generated=len(answer.ids),
+            finish_reason=answer.finish_reason,
+            prefill_seconds=answer.prefill_seconds,
+            decode_seconds=answer.decode_seconds,
+            n_reused_tokens=answer.n_reused_tokens,
+            selection=answer.selection,
+        )
+
+    def memory_bytes(self, length: int, indexer: Indexer) -> int:
+        """Forecast of the peak memory, in bytes, of one sample of `length` tokens."""
+        config: Any = self._model.config
+        item = self._dtype.itemsize
+        weights = sum(p.numel() for p in self._model.parameters()) * item
+        per_token = 2 * (config.kv_lora_rank + config.qk_rope_head_dim) + config.index_head_dim
+        # Buffers double as they grow, and one copy is alive while they do.
+        return _WORKING_BYTES + weights + 2 * length * per_token * config.num_hidden_layers * item
