@@ -40,7 +40,7 @@ class HaystackText:
 
     def start_after(self, offset: int) -> int:
         """The first sentence start after `offset`; the text grows as far as that takes."""
-        while self.starts[-1] <= offset:
+        while not self.starts or self.starts[-1] <= offset:
             self.ensure(len(self.text) + 4096)
         return self.starts[bisect_right(self.starts, offset)]
 

@@ -19,7 +19,7 @@ class Noise(Haystack):
     """
 
     name: str = "noise"
-    summary: str = "RULER's noise sentences, repeated"
+    summary: str = "RULER's noise sentences, repeated (with single-number: niah_single_1)"
     line: str = NOISE
 
     def open(self, family: NeedleFamily, needles: NeedleSet, *parts: str | int) -> HaystackText:
