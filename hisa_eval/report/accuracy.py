@@ -2,28 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 
 from hisa_eval.report.study import Study
 from hisa_eval.stats.interval import mean_interval
-from hisa_eval.stats.paired import paired_difference
+from hisa_eval.stats.paired import Paired, paired_difference
 
 DIGITS = 6
 """Decimals kept in machine-readable tables."""
 
 
-def score_row(samples: pd.DataFrame) -> dict[str, Any]:
+def score_row(samples: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Counts, mean score and interval of a set of samples.
 
     The mean is over the samples that have a score; failed ones are counted beside it, never as zero.
     """
-    ok = samples[samples["status"] == "ok"]
-    interval = mean_interval(ok["score"].tolist())
-    sent = samples["n_total_tokens"].dropna()
-    sent = sent[sent > 0]
+    ok = [one for one in samples if one["status"] == "ok"]
+    interval = mean_interval([one["score"] for one in ok])
+    sent = [int(one["n_total_tokens"]) for one in samples if one["n_total_tokens"] > 0]
     return {
         "n": len(ok),
         "n_failed": len(samples) - len(ok),
@@ -31,9 +31,9 @@ def score_row(samples: pd.DataFrame) -> dict[str, Any]:
         "ci_low": round(interval.low, DIGITS),
         "ci_high": round(interval.high, DIGITS),
         "ci_method": interval.method,
-        "n_length_finishes": int((ok["finish_reason"] == "length").sum()),
-        "tokens_min": int(sent.min()) if len(sent) else None,
-        "tokens_max": int(sent.max()) if len(sent) else None,
+        "n_length_finishes": sum(one["finish_reason"] == "length" for one in ok),
+        "tokens_min": min(sent, default=None),
+        "tokens_max": max(sent, default=None),
     }
 
 
@@ -47,16 +47,45 @@ def grouped_scores(study: Study, by: Sequence[str]) -> pd.DataFrame:
     Returns:
         One row per series and group, with the mean seconds last.
     """
-    rows = []
-    for label in study.labels:
-        own = study.samples[study.samples["series"] == label]
-        groups = own.groupby(list(by), dropna=False, sort=True) if by else [((), own)]
-        for key, group in groups:
-            ok = group[group["status"] == "ok"]
-            times = {f"{name}_seconds": ok[f"{name}_seconds"].mean() for name in ("prefill", "decode")}
-            rows.append({"indexer": label, **dict(zip(by, key, strict=True)), **score_row(group), **times})
-    frame = pd.DataFrame(rows)
-    return frame.astype({name: "Int64" for name in ("tokens_min", "tokens_max", "length") if name in frame})
+    groups: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
+    for one in study.samples.to_dict("records"):
+        key = (one["series"], *(None if pd.isna(one[name]) else one[name] for name in by))
+        groups.setdefault(key, []).append({str(name): value for name, value in one.items()})
+    places = {label: place for place, label in enumerate(study.labels)}
+    order = sorted(
+        groups, key=lambda key: (places[key[0]], *((part is not None, part or 0) for part in key[1:]))
+    )
+    rows = [
+        {
+            **dict(zip(("indexer", *by), key, strict=True)),
+            **score_row(groups[key]),
+            **_mean_times(groups[key]),
+        }
+        for key in order
+    ]
+    frame = pd.DataFrame(rows, columns=["indexer", *by, *score_row([]), *_mean_times([])])
+    whole = {"tokens_min", "tokens_max", "length"} & set(frame)
+    return frame.astype(dict.fromkeys(whole, "Int64"))
+
+
+def _mean_times(samples: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    found = {}
+    for name in ("prefill_seconds", "decode_seconds"):
+        known = [one[name] for one in samples if one["status"] == "ok" and not pd.isna(one[name])]
+        found[name] = sum(known) / len(known) if known else math.nan
+    return found
+
+
+def paired_at(samples: pd.DataFrame, label: str, baseline: str) -> Paired:
+    """One series minus another on the samples that both scored with the same prompt.
+
+    Args:
+        samples: Rows of `Study.samples`.
+        label: The series.
+        baseline: The series that is subtracted.
+    """
+    ok = samples[samples["status"] == "ok"]
+    return paired_difference(_scores(ok, baseline), _scores(ok, label))
 
 
 def differences(study: Study) -> pd.DataFrame:
@@ -66,14 +95,13 @@ def differences(study: Study) -> pd.DataFrame:
         One row per series and length, and one over all lengths (`length` empty); empty where no run holds
         flat DSA beside another indexer.
     """
-    ok = study.samples[study.samples["status"] == "ok"]
     rows = []
     for one in study.series:
         if one.baseline is None:
             continue
         for length in [*study.lengths, None]:
-            part = ok if length is None else ok[ok["length"] == length]
-            found = paired_difference(_scores(part, one.baseline), _scores(part, one.label))
+            part = study.samples if length is None else study.samples[study.samples["length"] == length]
+            found = paired_at(part, one.label, one.baseline)
             if not found.n_pairs:
                 continue
             rows.append(

@@ -16,10 +16,10 @@ from hisa_eval.report.fidelity import evidence, fidelity
 from hisa_eval.report.figures.by_length import draw_accuracy, draw_evidence
 from hisa_eval.report.figures.heatmaps import difference_grids, draw_differences, draw_scores, score_grids
 from hisa_eval.report.figures.iou import draw_iou_by_layer, draw_iou_by_length
-from hisa_eval.report.figures.theme import save
+from hisa_eval.report.figures.theme import render
 from hisa_eval.report.files import write_file
 from hisa_eval.report.numbers import slug
-from hisa_eval.report.page import Picture, html_page
+from hisa_eval.report.page import Picture, html_page, inline
 from hisa_eval.report.score_tables import accuracy_table, difference_table
 from hisa_eval.report.selection_tables import evidence_table, fidelity_table, seconds_table
 from hisa_eval.report.study import Study, load_study
@@ -101,14 +101,15 @@ def _write(study: Study, folder: Path) -> ReportPaths:
     ]
     tables = {one.name: one for one in made if one is not None}
     single, pictures = _pictures(study, cells, agreement, shares)
-    figures = [
-        path
-        for name, one in {**single, **pictures}.items()
-        for path in save(one.draw, folder / "figures" / name)
-    ]
+    figures, inlined = [], {}
+    for name, one in {**single, **pictures}.items():
+        rendered = render(one.draw)
+        figures += rendered.write(folder / "figures" / name)
+        if name in pictures:
+            inlined[name] = inline(rendered, name, one.alt)
     return ReportPaths(
         folder=folder,
-        html=write_file(folder / PAGE, html_page(study, _title(study), tables, pictures)),
+        html=write_file(folder / PAGE, html_page(study, _title(study), tables, inlined)),
         summary=_frames(cells, folder / "summary"),
         fidelity=_frames(agreement, folder / "fidelity") if len(agreement) else (),
         tables=tuple(path for one in tables.values() for path in one.write(folder / "tables")),
@@ -128,10 +129,6 @@ def _pictures(
         for label, grid in grids.items():
             single[_free(f"heatmap-{slug(label)}", single)] = Picture(
                 partial(draw_scores, [grid]), f"Score of {label} by context length and needle depth"
-            )
-        for label, grid in minus.items():
-            single[_free(f"difference-{slug(label)}", single)] = Picture(
-                partial(draw_differences, [grid]), f"Score of {label} minus flat DSA"
             )
         pictures["heatmaps"] = Picture(
             partial(draw_scores, [*grids.values()]), "Score by context length and needle depth, every indexer"

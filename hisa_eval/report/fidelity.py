@@ -12,6 +12,9 @@ import pandas as pd
 from hisa_eval.report.accuracy import DIGITS
 from hisa_eval.report.study import Study
 
+LayerRow = Mapping[str, Any]
+"""One row of `Study.layers`."""
+
 SCOPES = ("all", "beyond")
 """All compared rows, and those that see more keys than the indexer's exact range."""
 
@@ -26,16 +29,16 @@ def fidelity(study: Study) -> pd.DataFrame:
         One row per series, length and layer; empty where nothing was probed.
     """
     rows = []
-    for label, length, layer, group in _groups(study):
+    for (label, length, layer), group in _groups(study, study.layers):
         found: dict[str, Any] = {"indexer": label, "length": length, "layer": layer, "n_samples": len(group)}
-        sampled = [value for values in group["iou_values"] for value in values]
+        sampled = [float(value) for one in group for value in one["iou_values"]]
         for scope in SCOPES:
-            found |= {f"{name}_{scope}": value for name, value in _pooled(group[scope]).items()}
+            figures = _pooled([one[scope] for one in group])
+            found |= {f"{name}_{scope}": value for name, value in figures.items()}
         found["iou_p5_beyond"] = _percentile(sampled, 0)
         found["iou_p5_all"] = _p5_of_all(group, found["rows_all"], found["rows_beyond"], sampled)
         for name in ("iou", "recall"):
-            values = [float(row[name]) for row in group["last_row"] if row and row.get(name) is not None]
-            found[f"last_row_{name}"] = float(np.mean(values)) if values else math.nan
+            found[f"last_row_{name}"] = _mean([one["last_row"].get(name) for one in group])
         rows.append({name: round(v, DIGITS) if isinstance(v, float) else v for name, v in found.items()})
     return pd.DataFrame(rows)
 
@@ -48,42 +51,40 @@ def evidence(study: Study) -> pd.DataFrame:
     Returns:
         One row per series, length and layer, with the same share where the answer was right and where not.
     """
-    rows = []
-    known = study.layers[study.layers["evidence"].notna()] if len(study.layers) else study.layers
-    for label, length, layer, group in _groups(study, known):
-        rows.append({"indexer": label, "length": length, "layer": layer, **_evidence_row(group)})
-    for label in study.labels if len(known) else ():
-        own = known[known["series"] == label]
-        for length in _whole(own["length"]):
-            group = own[own["length"] == length]
-            best = (
-                group.astype({"evidence": float})
-                .groupby("sample_id")
-                .agg({"evidence": "max", "score": "first"})
-            )
-            rows.append({"indexer": label, "length": length, "layer": None, **_evidence_row(best)})
+    known = [one for one in study.layers if one["evidence"] is not None]
+    rows = [
+        {"indexer": label, "length": length, "layer": layer, **_evidence_row(group)}
+        for (label, length, layer), group in _groups(study, known)
+    ]
+    best: dict[tuple[str, str], Mapping[str, Any]] = {}
+    for one in known:
+        place = one["series"], one["sample_id"]
+        if place not in best or one["evidence"] > best[place]["evidence"]:
+            best[place] = {**one, "layer": 0}
+    rows += [
+        {"indexer": label, "length": length, "layer": None, **_evidence_row(group)}
+        for (label, length, _), group in _groups(study, list(best.values()))
+    ]
     frame = pd.DataFrame(rows)
-    return frame.astype({"layer": "Int64"}) if len(frame) else frame
+    return frame.astype({"layer": "Int64"}) if rows else frame
 
 
-def _groups(study: Study, layers: pd.DataFrame | None = None) -> Iterable[tuple[str, int, int, pd.DataFrame]]:
-    layers = study.layers if layers is None else layers
-    if not len(layers):
-        return
-    for label in study.labels:
-        own = layers[layers["series"] == label]
-        for length in _whole(own["length"]):
-            at_length = own[own["length"] == length]
-            for layer in _whole(at_length["layer"]):
-                yield label, length, layer, at_length[at_length["layer"] == layer]
+def _groups(study: Study, layers: Iterable[LayerRow]) -> list[tuple[tuple[str, int, int], list[LayerRow]]]:
+    """Rows by series, length and layer, in the order of the series."""
+    places = {label: place for place, label in enumerate(study.labels)}
+    groups: dict[tuple[str, int, int], list[LayerRow]] = {}
+    for one in layers:
+        groups.setdefault((one["series"], int(one["length"]), int(one["layer"])), []).append(one)
+    return sorted(groups.items(), key=lambda item: (places[item[0][0]], *item[0][1:]))
 
 
-def _whole(values: pd.Series) -> list[int]:
-    return sorted(int(value) for value in values.unique())
+def _mean(values: Iterable[float | None]) -> float:
+    known = [float(value) for value in values if value is not None]
+    return math.fsum(known) / len(known) if known else math.nan
 
 
 def _pooled(figures: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
-    present = [one for one in figures if one and one["rows"] > 0]
+    present = [one for one in figures if one.get("rows")]
     rows = sum(int(one["rows"]) for one in present)
     found: dict[str, Any] = {"rows": rows}
     for name in ("iou", "recall"):
@@ -100,25 +101,26 @@ def _percentile(values: Sequence[float], ones: float) -> float:
     return float(np.quantile(values, rank)) if rank <= 1 else 1.0
 
 
-def _p5_of_all(group: pd.DataFrame, rows: int, beyond: int, sampled: Sequence[float]) -> float:
+def _p5_of_all(group: Sequence[LayerRow], rows: int, beyond: int, sampled: Sequence[float]) -> float:
     inside = rows - beyond
-    exact = _sum_of_iou(group["all"]) - _sum_of_iou(group["beyond"])
+    exact = _sum_of_iou(group, "all") - _sum_of_iou(group, "beyond")
     if rows == 0 or abs(exact - inside) > 1e-3 + 1e-6 * inside:
         return math.nan
     return _percentile(sampled, inside / rows)
 
 
-def _sum_of_iou(figures: Iterable[Mapping[str, Any]]) -> float:
-    return math.fsum(one["iou_sum"] for one in figures if one and one["rows"] > 0)
+def _sum_of_iou(group: Sequence[LayerRow], scope: str) -> float:
+    return math.fsum(one[scope]["iou_sum"] for one in group if one[scope].get("rows"))
 
 
-def _evidence_row(group: pd.DataFrame) -> dict[str, Any]:
-    shares, right = group["evidence"].astype(float), group["score"] == 1
+def _evidence_row(group: Sequence[LayerRow]) -> dict[str, Any]:
+    right = [one["evidence"] for one in group if one["score"] == 1]
+    wrong = [one["evidence"] for one in group if one["score"] != 1]
     return {
         "n": len(group),
-        "evidence": round(float(shares.mean()), DIGITS),
-        "n_right": int(right.sum()),
-        "evidence_right": round(float(shares[right].mean()), DIGITS),
-        "n_wrong": int((~right).sum()),
-        "evidence_wrong": round(float(shares[~right].mean()), DIGITS),
+        "evidence": round(_mean([*right, *wrong]), DIGITS),
+        "n_right": len(right),
+        "evidence_right": round(_mean(right), DIGITS),
+        "n_wrong": len(wrong),
+        "evidence_wrong": round(_mean(wrong), DIGITS),
     }

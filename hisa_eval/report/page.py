@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import base64
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup, escape
 
 from hisa_eval.report.facts import command_line, indexer_facts, run_facts
-from hisa_eval.report.figures.theme import DARK, LIGHT, Draw, render
+from hisa_eval.report.figures.theme import Draw, Rendered, inline_svg
 from hisa_eval.report.numbers import depth_label, length_label, share
 from hisa_eval.report.study import Study
 from hisa_eval.report.table import Table
@@ -33,15 +33,34 @@ class Picture:
     alt: str
 
 
-def html_page(study: Study, title: str, tables: Mapping[str, Table], pictures: Mapping[str, Picture]) -> str:
+@dataclass(frozen=True)
+class Inlined:
+    """A figure ready for the page."""
+
+    svg: Markup
+    alt: str
+
+
+def inline(rendered: Rendered, name: str, alt: str) -> Inlined:
+    """A drawn figure as a part of the page.
+
+    Args:
+        rendered: The figure.
+        name: Unique on the page.
+        alt: What it shows, in words.
+    """
+    return Inlined(Markup(inline_svg(rendered.svg, name, str(escape(alt)))), alt)
+
+
+def html_page(study: Study, title: str, tables: Mapping[str, Table], pictures: Mapping[str, Inlined]) -> str:
     """The page.
 
     Args:
         study: What was run.
         title: Heading.
         tables: By name: `accuracy`, `seconds`, and where they exist `difference`, `fidelity`, `evidence`.
-        pictures: By name: `heatmaps` and `accuracy`, and where they exist `differences`, `iou-by-length`,
-            `iou-by-layer`, `evidence`.
+        pictures: By name, where they exist: `accuracy-by-length`, `heatmaps`, `differences`,
+            `iou-by-length`, `iou-by-layer`, `evidence-by-length`.
     """
     environment = Environment(
         loader=PackageLoader("hisa_eval.report"),
@@ -50,7 +69,6 @@ def html_page(study: Study, title: str, tables: Mapping[str, Table], pictures: M
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    shown = {name: {"alt": one.alt, **_sources(one.draw)} for name, one in pictures.items()}
     samples = study.samples
     failed = samples[samples["status"] == "failed"]
     return environment.get_template("report.html.j2").render(
@@ -66,19 +84,12 @@ def html_page(study: Study, title: str, tables: Mapping[str, Table], pictures: M
             for run in study.runs
         ],
         tables=tables,
-        pictures=shown,
+        pictures=pictures,
         failures=_sample_rows(failed),
         samples=_sample_rows(_most_telling(samples)),
         n_samples=len(samples),
         n_left_out=max(0, len(samples) - MOST_SAMPLES),
     )
-
-
-def _sources(draw: Draw) -> dict[str, str]:
-    return {
-        name: "data:image/svg+xml;base64," + base64.b64encode(render(draw, theme, "svg")).decode("ascii")
-        for name, theme in (("light", LIGHT), ("dark", DARK))
-    }
 
 
 def _summary(study: Study) -> str:

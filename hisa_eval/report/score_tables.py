@@ -38,7 +38,7 @@ def accuracy_table(study: Study) -> Table:
         rows,
         data,
         [*notes, _methods_note(data)],
-        n_keys=2,
+        n_keys=2 + len(study.labels),
     )
 
 

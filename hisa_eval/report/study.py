@@ -75,13 +75,13 @@ class Study:
         runs: The runs read.
         series: In the order of columns and colours.
         samples: One row per sample, failed ones included; `series` holds the label.
-        layers: One row per sample and probed layer.
+        layers: One row per scored sample and probed layer, fields as in `run.record.LayerFigures`.
     """
 
     runs: tuple[Run, ...]
     series: tuple[Series, ...]
     samples: pd.DataFrame
-    layers: pd.DataFrame
+    layers: tuple[Mapping[str, Any], ...]
 
     @property
     def labels(self) -> list[str]:
@@ -126,7 +126,8 @@ def load_study(paths: Sequence[Path]) -> Study:
     runs = tuple(Run(store.path, store.manifest, tuple(store.records())) for store in stores)
     series = _series(runs)
     by_run = {(one.run, one.indexer): one.label for one in series}
-    samples, layers = [], []
+    samples: list[dict[str, Any]] = []
+    layers: list[dict[str, Any]] = []
     for number, run in enumerate(runs):
         for record in run.records:
             label = by_run[number, record["indexer"]]
@@ -142,7 +143,7 @@ def load_study(paths: Sequence[Path]) -> Study:
         )
     for column in ("length", "depth", "score", "n_total_tokens", *(f"{name}_seconds" for name in _TIMES)):
         frame[column] = pd.to_numeric(frame[column])
-    return Study(runs, series, frame, pd.DataFrame(layers))
+    return Study(runs, series, frame, tuple(layers))
 
 
 def _series(runs: Sequence[Run]) -> tuple[Series, ...]:
@@ -205,7 +206,12 @@ def _layer_rows(record: Mapping[str, Any], label: str) -> list[dict[str, Any]]:
             "sample_id": record["sample_id"],
             "length": record["length"],
             "score": record["score"],
-            **one,
+            "layer": one["layer"],
+            "all": one.get("all") or {},
+            "beyond": one.get("beyond") or {},
+            "iou_values": one.get("iou_values") or [],
+            "last_row": one.get("last_row") or {},
+            "evidence": one.get("evidence"),
         }
         for one in (record.get("selection") or {}).get("layers", ())
     ]

@@ -9,7 +9,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from hisa_eval.report.figures.theme import Theme, series_styles
+from hisa_eval.report.figures.legend import legend_above
+from hisa_eval.report.figures.theme import series_styles
 from hisa_eval.report.numbers import length_label
 from hisa_eval.report.study import Study
 
@@ -17,17 +18,16 @@ MOST_PANELS = 4
 """With more probed layers than this, figures over length pool them."""
 
 
-def draw_accuracy(study: Study, by_length: pd.DataFrame, theme: Theme) -> Figure:
+def draw_accuracy(study: Study, by_length: pd.DataFrame) -> Figure:
     """Mean score with its interval, all indexers, each a little beside the other.
 
     Args:
         study: What was run.
         by_length: Scores grouped by length.
-        theme: Light or dark.
     """
     figure = Figure(figsize=(line_width(len(study.lengths)), 2.7), layout="constrained")
     axes = figure.subplots()
-    styles = series_styles(study.labels, theme)
+    styles = series_styles(study.labels)
     step = min(0.12, 0.5 / max(1, len(study.labels)))
     for place, label in enumerate(study.labels):
         own = by_length[(by_length["indexer"] == label) & (by_length["n"] > 0)]
@@ -49,22 +49,21 @@ def draw_accuracy(study: Study, by_length: pd.DataFrame, theme: Theme) -> Figure
         )
     length_axis(axes, study.lengths)
     axes.set(ylim=(-0.04, 1.04), ylabel="score, 95% interval", xlabel="context length (tokens)")
-    _legend(figure, study.labels)
+    legend_above(figure, figure.axes[0].get_legend_handles_labels()[0])
     return figure
 
 
-def draw_evidence(study: Study, shares: pd.DataFrame, theme: Theme) -> Figure:
+def draw_evidence(study: Study, shares: pd.DataFrame) -> Figure:
     """Share of the answer's tokens that was selected, a panel for each layer and one for the best layer.
 
     Args:
         study: What was run.
         shares: From `hisa_eval.report.fidelity.evidence`.
-        theme: Light or dark.
     """
     layers = sorted(int(layer) for layer in shares["layer"].dropna().unique())
     shown: list[int | None] = [*layers, None] if 1 < len(layers) <= MOST_PANELS else [None]
     figure, panels = panel_row(1, len(shown), len(study.lengths))
-    styles = series_styles(study.labels, theme)
+    styles = series_styles(study.labels)
     for axes, layer in zip(panels[0], shown, strict=True):
         part = shares[shares["layer"].isna() if layer is None else shares["layer"] == layer]
         for label in study.labels:
@@ -83,7 +82,7 @@ def draw_evidence(study: Study, shares: pd.DataFrame, theme: Theme) -> Figure:
         axes.set_title("best layer of each sample" if layer is None else f"layer {layer}", loc="left")
         axes.set(ylim=(-0.04, 1.04), xlabel="context length (tokens)")
     panels[0][0].set_ylabel("answer tokens selected")
-    _legend(figure, study.labels)
+    legend_above(figure, figure.axes[0].get_legend_handles_labels()[0])
     return figure
 
 
@@ -115,9 +114,3 @@ def length_axis(axes: Axes, lengths: Sequence[int]) -> None:
     axes.grid(axis="y")
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
-
-
-def _legend(figure: Figure, labels: Sequence[str]) -> None:
-    handles, names = figure.axes[0].get_legend_handles_labels()
-    across = len(labels) if sum(map(len, labels)) < 60 else 1 + (max(map(len, labels)) < 24)
-    figure.legend(handles, names, loc="outside upper center", ncols=max(1, across))

@@ -13,11 +13,12 @@ from matplotlib.colors import Colormap, Normalize
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Polygon, Rectangle
 
-from hisa_eval.report.figures.theme import Theme, text_colour
+from hisa_eval.report.figures.theme import FAILED, PAPER, SOFT, text_colour
 
 _SMALLEST_TEXT = 4.0
 _LARGEST_TEXT = 8.0
 _TICK_ROOM = 9.5
+_MOST_TEXTS = 200
 
 
 @dataclass(frozen=True)
@@ -39,16 +40,15 @@ class Grid:
     failed: np.ndarray
 
 
-def panel_size(n_columns: int, n_rows: int) -> tuple[float, float]:
+def panel_size(n_columns: int, n_rows: int, *, alone: bool) -> tuple[float, float]:
     """Width and height of the cells' area, in inches, that suits this many cells."""
-    return min(max(0.46 * n_columns, 1.5), 5.2), min(max(0.3 * n_rows, 0.9), 2.9)
+    return min(max(0.46 * n_columns, 1.5), 5.2 if alone else 3.6), min(max(0.3 * n_rows, 0.9), 2.9)
 
 
 def draw_grid(
     axes: Axes,
     grid: Grid,
     size: tuple[float, float],
-    theme: Theme,
     colours: Colormap,
     scale: Normalize,
     form: Callable[[float], str],
@@ -59,7 +59,6 @@ def draw_grid(
         axes: Where to draw.
         grid: What to draw.
         size: Width and height of the cells' area in inches; decides on the cells' text.
-        theme: Light or dark.
         colours: Colour map.
         scale: Value range, common to all heatmaps that stand together.
         form: Writes a value into its cell.
@@ -71,26 +70,24 @@ def draw_grid(
         np.ma.masked_invalid(grid.values),
         cmap=colours,
         norm=scale,
-        edgecolors=theme.paper,
+        edgecolors=PAPER,
         linewidth=0.8 if max(n_rows, n_columns) <= 16 else 0.3,
     )
     cell = (72 * size[0] / n_columns, 72 * size[1] / n_rows)
     texts = {place: form(value) for place, value in np.ndenumerate(grid.values) if math.isfinite(value)}
-    points = _text_size(texts.values(), cell)
+    points = _text_size(texts.values(), cell) if grid.values.size <= _MOST_TEXTS else 0.0
     for (row, column), text in texts.items():
         if points:
             shade = text_colour(colours(scale(grid.values[row, column])))
             axes.text(column + 0.5, row + 0.5, text, ha="center", va="center", fontsize=points, color=shade)
         if grid.failed[row, column]:
             corner = [(column + 1, row + 1), (column + 0.68, row + 1), (column + 1, row + 0.68)]
-            axes.add_patch(Polygon(corner, facecolor=theme.failed, edgecolor=theme.paper, linewidth=0.4))
+            axes.add_patch(Polygon(corner, facecolor=FAILED, edgecolor=PAPER, linewidth=0.4))
     for row, column in zip(*np.nonzero(np.isnan(grid.values) & (grid.failed > 0)), strict=True):
-        axes.add_patch(Rectangle((column + 0.03, row + 0.03), 0.94, 0.94, **_failed(theme)))
+        axes.add_patch(Rectangle((column + 0.03, row + 0.03), 0.94, 0.94, **_failed()))
     for row, column in zip(*np.nonzero(np.isnan(grid.values) & (grid.failed == 0)), strict=True):
         axes.add_patch(
-            Rectangle(
-                (column + 0.03, row + 0.03), 0.94, 0.94, fill=False, edgecolor=theme.soft, linewidth=0.5
-            )
+            Rectangle((column + 0.03, row + 0.03), 0.94, 0.94, fill=False, edgecolor=SOFT, linewidth=0.5)
         )
     axes.set(xlim=(0, n_columns), ylim=(n_rows, 0))
     widest = max(map(len, grid.columns), default=1)
@@ -105,25 +102,23 @@ def draw_grid(
     axes.set_title(grid.title, loc="left")
 
 
-def legend_of_gaps(figure: Figure, grids: Sequence[Grid], theme: Theme) -> None:
+def legend_of_gaps(figure: Figure, grids: Sequence[Grid]) -> None:
     """Say below the axes what the cells without a value are, if there are any."""
     empty = [np.isnan(grid.values) for grid in grids]
     failed = [grid.failed > 0 for grid in grids]
     handles = []
     if any((gap & bad).any() for gap, bad in zip(empty, failed, strict=True)):
-        handles.append(Patch(label="failed", **_failed(theme)))
+        handles.append(Patch(label="failed", **_failed()))
     if any((~gap & bad).any() for gap, bad in zip(empty, failed, strict=True)):
-        handles.append(
-            Patch(label="corner: some samples failed", facecolor=theme.failed, edgecolor=theme.paper)
-        )
+        handles.append(Patch(label="corner: some samples failed", facecolor=FAILED, edgecolor=PAPER))
     if any((gap & ~bad).any() for gap, bad in zip(empty, failed, strict=True)):
-        handles.append(Patch(label="not run", fill=False, edgecolor=theme.soft, linewidth=0.6))
+        handles.append(Patch(label="not run", fill=False, edgecolor=SOFT, linewidth=0.6))
     if handles:
         figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
 
 
-def _failed(theme: Theme) -> dict[str, Any]:
-    return {"facecolor": theme.failed, "edgecolor": theme.paper, "hatch": "////", "linewidth": 0.0}
+def _failed() -> dict[str, Any]:
+    return {"facecolor": FAILED, "edgecolor": PAPER, "hatch": "////", "linewidth": 0.0}
 
 
 def _text_size(texts: Iterable[str], cell: tuple[float, float]) -> float:

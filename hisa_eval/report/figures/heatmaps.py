@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import textwrap
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -13,12 +12,10 @@ from matplotlib.colors import Colormap, Normalize
 from matplotlib.figure import Figure
 
 from hisa_eval.report.figures.grid import Grid, draw_grid, legend_of_gaps, panel_size
-from hisa_eval.report.figures.theme import Theme, difference_map, score_map
+from hisa_eval.report.figures.legend import fitted_title
+from hisa_eval.report.figures.theme import difference_map, score_map
 from hisa_eval.report.numbers import depth_label, length_label, share, short_share, signed
 from hisa_eval.report.study import Study
-
-_MARGIN = (0.75, 0.75)
-_MOST_ACROSS = 3
 
 
 def score_grids(study: Study, cells: pd.DataFrame) -> dict[str, Grid]:
@@ -41,47 +38,63 @@ def score_grids(study: Study, cells: pd.DataFrame) -> dict[str, Grid]:
             values[place], failed[place] = one["score"], one["n_failed"]
         scored = own[own["n"] > 0]
         mean = (scored["score"] * scored["n"]).sum() / scored["n"].sum() if len(scored) else math.nan
-        title = f"{_wrap(label)}\nmean {share(mean)}, n = {int(own['n'].sum())}"
+        n, n_failed = int(own["n"].sum()), int(own["n_failed"].sum())
+        title = f"{fitted_title(label, 2.4)}\nmean {share(mean)}, n = {n}" + (
+            f", {n_failed} failed" if n_failed else ""
+        )
         grids[label] = Grid(title, columns, [depth_label(depth) for depth in rows], values, failed)
     return grids
 
 
 def difference_grids(study: Study, grids: dict[str, Grid]) -> dict[str, Grid]:
-    """Score minus flat DSA's in the same cell, for every series that has such a baseline."""
+    """Score minus flat DSA's on the same samples, for every series that has such a baseline.
+
+    Args:
+        study: What was run.
+        grids: From `score_grids`.
+    """
+    ok = study.samples[study.samples["status"] == "ok"].fillna({"prompt_sha256": ""})
+    paired = ok.pivot(
+        index=["depth", "length", "sample_id", "prompt_sha256"], columns="series", values="score"
+    ).reindex(columns=study.labels)
     found = {}
     for one in study.series:
-        if one.baseline is not None:
-            own, flat = grids[one.label], grids[one.baseline]
-            title = f"{_wrap(one.label)}\nminus {_wrap(one.baseline)}"
-            failed = own.failed * np.isnan(own.values) + flat.failed * np.isnan(flat.values)
-            found[one.label] = Grid(title, own.columns, own.rows, own.values - flat.values, failed)
+        if one.baseline is None:
+            continue
+        own, flat = grids[one.label], grids[one.baseline]
+        means = (paired[one.label] - paired[one.baseline]).groupby(level=["depth", "length"]).mean()
+        table = means.unstack("length").reindex(index=study.depths, columns=study.lengths)
+        title = f"{fitted_title(one.label, 2.4)}\nminus {one.baseline}"
+        values = table.to_numpy(float)
+        failed = (own.failed + flat.failed) * np.isnan(values)
+        found[one.label] = Grid(title, own.columns, own.rows, values, failed)
     return found
 
 
-def draw_scores(grids: Sequence[Grid], theme: Theme) -> Figure:
+def draw_scores(grids: Sequence[Grid]) -> Figure:
     """Heatmaps of scores with one colour bar, 0 to 1."""
-    return _draw(grids, theme, score_map(), Normalize(0, 1), short_share, "score")
+    return _draw(grids, score_map(), Normalize(0, 1), short_share, "score")
 
 
-def draw_differences(grids: Sequence[Grid], theme: Theme) -> Figure:
+def draw_differences(grids: Sequence[Grid]) -> Figure:
     """Heatmaps of differences with one colour bar, −1 to 1."""
-    return _draw(grids, theme, difference_map(), Normalize(-1, 1), _short_signed, "difference in score")
+    return _draw(grids, difference_map(), Normalize(-1, 1), _short_signed, "difference in score")
 
 
 def _draw(
     grids: Sequence[Grid],
-    theme: Theme,
     colours: Colormap,
     scale: Normalize,
     form: Callable[[float], str],
     meaning: str,
 ) -> Figure:
     n_rows, n_columns = grids[0].values.shape
-    across = min(len(grids), _MOST_ACROSS)
+    across = len(grids) if len(grids) <= 3 else 2 if len(grids) == 4 else 3
     down = math.ceil(len(grids) / across)
-    size = panel_size(n_columns, n_rows)
+    size = panel_size(n_columns, n_rows, alone=len(grids) == 1)
+    extra = 0.14 * max(grid.title.count("\n") for grid in grids)
     figure = Figure(
-        figsize=(across * (size[0] + 0.25) + _MARGIN[0] + 0.5, down * (size[1] + 0.55) + _MARGIN[1]),
+        figsize=(across * (size[0] + 0.25) + 1.25, down * (size[1] + 0.4 + extra) + 0.75),
         layout="constrained",
     )
     panels = figure.subplots(down, across, squeeze=False, sharex=True, sharey=True)
@@ -90,15 +103,16 @@ def _draw(
             axes.set_visible(False)
             panels.flat[place - across].tick_params(labelbottom=True)
             continue
-        draw_grid(axes, grids[place], size, theme, colours, scale, form)
-    figure.supxlabel("context length (tokens)", fontsize=8)
+        if place + across >= len(grids):
+            axes.set_xlabel("context length (tokens)")
+        draw_grid(axes, grids[place], size, colours, scale, form)
     figure.supylabel("needle depth (%)", fontsize=8)
     bar = figure.colorbar(
-        ScalarMappable(scale, colours), ax=panels, label=meaning, aspect=22 if down == 1 else 36, pad=0.02
+        ScalarMappable(scale, colours), ax=panels, label=meaning, shrink=1 if down == 1 else 0.6, pad=0.02
     )
     bar.outline.set_visible(False)
     bar.ax.tick_params(length=2)
-    legend_of_gaps(figure, grids, theme)
+    legend_of_gaps(figure, grids)
     return figure
 
 
@@ -109,7 +123,3 @@ def _column_label(study: Study, length: int) -> str:
 
 def _short_signed(value: float) -> str:
     return "0" if round(value, 2) == 0 else signed(value).rstrip("0").rstrip(".")
-
-
-def _wrap(label: str) -> str:
-    return "\n".join(textwrap.wrap(label.replace(",", ", "), 34)) or label

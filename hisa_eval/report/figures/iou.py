@@ -12,74 +12,76 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from hisa_eval.report.figures.by_length import MOST_PANELS, length_axis, panel_row, positions
-from hisa_eval.report.figures.theme import Style, Theme, series_styles
+from hisa_eval.report.figures.legend import fitted_title, legend_above, note_below
+from hisa_eval.report.figures.theme import COLOURS, INK, Style, series_styles
 from hisa_eval.report.numbers import length_label
 from hisa_eval.report.study import Study
 
 _KINDS = (("mean IoU", "iou_{}"), ("lowest IoU", "iou_min_{}"))
+_MOST_LENGTHS = 6
 _DASHES = (("all", "-"), ("beyond", (0, (3, 1.5))))
 
 
-def draw_iou_by_length(study: Study, figures: pd.DataFrame, theme: Theme) -> Figure:
+def draw_iou_by_length(study: Study, figures: pd.DataFrame) -> Figure:
     """Mean and lowest IoU over length, a column of panels for each layer.
 
     Args:
         study: What was run.
         figures: From `hisa_eval.report.fidelity.fidelity`.
-        theme: Light or dark.
     """
     layers = sorted(figures["layer"].unique())
     pooled = len(layers) > MOST_PANELS
     groups = [(f"{len(layers)} layers", figures)] if pooled else _by_layer(figures, layers)
     figure, panels = panel_row(2, len(groups), len(study.lengths))
     labels = _compared(study, figures)
-    styles = series_styles(study.labels, theme)
+    styles = series_styles(study.labels)
     for column, (title, part) in enumerate(groups):
         for row, (_, name) in enumerate(_KINDS):
             axes = panels[row][column]
-            axes.axhline(1, color=theme.ink, linewidth=0.8)
+            axes.axhline(1, color=INK, linewidth=0.8)
             for label in labels:
                 own = _pool(part[part["indexer"] == label], "length")
                 _lines(axes, own, positions(study.lengths, own["length"]), name, styles[label])
             length_axis(axes, study.lengths)
-            axes.set_ylim(-0.04, 1.04)
+            axes.set_ylim(_lowest(figures), 1.02)
         panels[0][column].set_title(title, loc="left")
         panels[1][column].set_xlabel("context length (tokens)")
-    _finish(figure, panels, labels, styles, theme, _no_rows(figures, labels))
+    _finish(figure, panels, labels, styles, _no_rows(figures, labels))
     return figure
 
 
-def draw_iou_by_layer(study: Study, figures: pd.DataFrame, theme: Theme) -> Figure:
+def draw_iou_by_layer(study: Study, figures: pd.DataFrame) -> Figure:
     """Mean and lowest IoU over the layers, a column of panels for each indexer and a shade for each length.
 
     Args:
         study: What was run.
         figures: From `hisa_eval.report.fidelity.fidelity`.
-        theme: Light or dark.
     """
     labels = _compared(study, figures)
     layers = sorted(int(layer) for layer in figures["layer"].unique())
     figure, panels = panel_row(2, len(labels), max(4, len(layers) // 4))
-    lengths = sorted(int(length) for length in figures["length"].unique())
+    lengths = _spread(sorted(int(length) for length in figures["length"].unique()))
     styles = {
-        length_label(length): Style(_shade(place, len(lengths), theme), "o")
+        length_label(length): Style(COLOURS[0], "o", _strength(place, len(lengths)))
         for place, length in enumerate(lengths)
     }
     for column, label in enumerate(labels):
         for row, (_, name) in enumerate(_KINDS):
             axes = panels[row][column]
-            axes.axhline(1, color=theme.ink, linewidth=0.8)
+            axes.axhline(1, color=INK, linewidth=0.8)
             for length in lengths:
                 own = figures[(figures["indexer"] == label) & (figures["length"] == length)]
                 _lines(axes, own, own["layer"].to_numpy(float), name, styles[length_label(length)])
-            axes.set(ylim=(-0.04, 1.04), xlim=(layers[0] - 0.4, layers[-1] + 0.4))
+            axes.set(ylim=(_lowest(figures), 1.02), xlim=(layers[0] - 0.4, layers[-1] + 0.4))
             every = max(1, -(-len(layers) // 8))
             axes.set_xticks(layers[::every], [str(layer) for layer in layers[::every]])
             axes.grid(axis="y")
             axes.spines[["top", "right"]].set_visible(False)
-        panels[0][column].set_title(label, loc="left")
+        panels[0][column].set_title(
+            fitted_title(label, figure.get_size_inches()[0] / len(labels)), loc="left"
+        )
         panels[1][column].set_xlabel("layer")
-    _finish(figure, panels, list(styles), styles, theme, _no_rows(figures, labels))
+    _finish(figure, panels, list(styles), styles, _no_rows(figures, labels))
     return figure
 
 
@@ -119,12 +121,20 @@ def _lines(axes: Axes, own: pd.DataFrame, x: np.ndarray, name: str, style: Style
             x,
             own[name.format(scope)].to_numpy(float),
             color=style.colour,
+            alpha=style.alpha,
             marker=style.marker,
             markersize=3.2,
             markerfacecolor=style.colour if scope == "all" else "none",
             linewidth=1.2,
             linestyle=dash,
         )
+
+
+def _lowest(figures: pd.DataFrame) -> float:
+    """Where the IoU axis starts: 0, or nearer to 1 where all values are high."""
+    lowest = figures[[name.format(scope) for _, name in _KINDS for scope, _ in _DASHES]].min().min()
+    start = math.floor((lowest - 0.01) * 10) / 10 if math.isfinite(lowest) else 0.0
+    return start if start >= 0.5 else -0.04
 
 
 def _no_rows(figures: pd.DataFrame, labels: Sequence[str]) -> str:
@@ -138,16 +148,15 @@ def _no_rows(figures: pd.DataFrame, labels: Sequence[str]) -> str:
     return f"no rows beyond the exact range: {'; '.join(parts)}" if parts else ""
 
 
-def _shade(place: int, count: int, theme: Theme) -> str:
-    """Shades of one colour, the longest context the strongest."""
-    strength = 1.0 if count == 1 else 0.3 + 0.7 * place / (count - 1)
-    parts = [
-        round(
-            int(theme.colours[0][i : i + 2], 16) * strength + int(theme.paper[i : i + 2], 16) * (1 - strength)
-        )
-        for i in (1, 3, 5)
-    ]
-    return "#" + "".join(f"{part:02x}" for part in parts)
+def _spread(lengths: Sequence[int]) -> list[int]:
+    """At most `_MOST_LENGTHS` of them, evenly spread, the first and the last among them."""
+    places = np.linspace(0, len(lengths) - 1, min(len(lengths), _MOST_LENGTHS)).round().astype(int)
+    return [lengths[place] for place in places]
+
+
+def _strength(place: int, count: int) -> float:
+    """Opacity of a line, the longest context the strongest."""
+    return 1.0 if count == 1 else 0.25 + 0.75 * place / (count - 1)
 
 
 def _finish(
@@ -155,22 +164,21 @@ def _finish(
     panels: np.ndarray,
     labels: Sequence[str],
     styles: dict[str, Style],
-    theme: Theme,
     note: str,
 ) -> None:
     for row, (meaning, _) in enumerate(_KINDS):
         panels[row][0].set_ylabel(meaning)
     handles = [
-        Line2D([], [], color=styles[label].colour, marker=styles[label].marker, markersize=3.5, label=label)
-        for label in labels
+        Line2D([], [], color=one.colour, alpha=one.alpha, marker=one.marker, markersize=3.5, label=label)
+        for label, one in ((label, styles[label]) for label in labels)
     ]
     handles += [
-        Line2D([], [], color=theme.ink, linewidth=0.8, label="DSA = 1"),
-        Line2D([], [], color=theme.ink, linestyle="-", marker="o", markersize=3.2, label="all rows"),
+        Line2D([], [], color=INK, linewidth=0.8, label="DSA = 1"),
+        Line2D([], [], color=INK, linestyle="-", marker="o", markersize=3.2, label="all rows"),
         Line2D(
             [],
             [],
-            color=theme.ink,
+            color=INK,
             linestyle=_DASHES[1][1],
             marker="o",
             markersize=3.2,
@@ -178,6 +186,6 @@ def _finish(
             label="rows beyond the exact range",
         ),
     ]
-    figure.legend(handles=handles, loc="outside upper center", ncols=3)
+    legend_above(figure, handles)
     if note:
-        figure.supxlabel(note, fontsize=7)
+        note_below(figure, note)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import matplotlib as mpl
 from matplotlib.colors import Colormap, LinearSegmentedColormap
@@ -17,33 +17,28 @@ from hisa_eval.report.files import write_file
 
 PNG_DPI = 200
 
-# Okabe and Ito's palette; the baseline takes the ink colour.
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+INK = "#1b1f24"
+SOFT = "#c9ced6"
+PAPER = "#ffffff"
+FAILED = "#d4d7dc"
+# Okabe and Ito's palette; flat DSA takes the ink colour.
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 _MARKERS = ("s", "^", "D", "v", "P", "X")
 
+# Near black and near white, so that text in a coloured cell is not taken for ink or paper below.
+_ON_LIGHT, _ON_DARK = "#010101", "#fefefe"
 
-@dataclass(frozen=True)
-class Theme:
-    """What changes between a light and a dark page."""
+CSS_NAMES = {
+    INK: "--figure-ink",
+    SOFT: "--figure-soft",
+    PAPER: "--figure-paper",
+    FAILED: "--figure-failed",
+    **{colour: f"--figure-{place}" for place, colour in enumerate(COLOURS)},
+}
+"""Custom property of the page that stands for a colour, so that one drawing serves light and dark."""
 
-    ink: str
-    soft: str
-    paper: str
-    failed: str
-    colours: Sequence[str]
-
-
-LIGHT = Theme(ink="#1b1f24", soft="#c9ced6", paper="#ffffff", failed="#d4d7dc", colours=_COLOURS)
-DARK = Theme(
-    ink="#e6e9ee",
-    soft="#4a515c",
-    paper="#161a20",
-    failed="#4a515c",
-    colours=("#4da3e0", "#f08a4b", "#3fc79a", "#e0a3c6", "#f0bd4f", "#8fd0f5"),
-)
-
-Draw = Callable[[Theme], Figure]
-"""Draws one figure in a theme."""
+Draw = Callable[[], Figure]
+"""Draws one figure."""
 
 
 @dataclass(frozen=True)
@@ -52,24 +47,25 @@ class Style:
 
     colour: str
     marker: str
+    alpha: float = 1.0
 
 
-def series_styles(labels: Sequence[str], theme: Theme) -> dict[str, Style]:
+def series_styles(labels: Sequence[str]) -> dict[str, Style]:
     """A colour and a marker for each label; flat DSA takes the ink colour and a circle."""
     styles: dict[str, Style] = {}
     place = 0
     for label in labels:
-        if label.split(":")[0].split(" ")[0] == "dsa" and "o" not in {one.marker for one in styles.values()}:
-            styles[label] = Style(theme.ink, "o")
+        if re.split(r"[: ]", label)[0] == "dsa" and all(one.marker != "o" for one in styles.values()):
+            styles[label] = Style(INK, "o")
             continue
-        styles[label] = Style(theme.colours[place % len(theme.colours)], _MARKERS[place % len(_MARKERS)])
+        styles[label] = Style(COLOURS[place % len(COLOURS)], _MARKERS[place % len(_MARKERS)])
         place += 1
     return styles
 
 
 def score_map() -> Colormap:
     """Dark violet (0) to green (1): viridis without its yellow end; lightness rises all the way."""
-    colours = [mpl.colormaps["viridis"](0.8 * step / 255) for step in range(256)]
+    colours = [mpl.colormaps["viridis"](0.76 * step / 255) for step in range(256)]
     return LinearSegmentedColormap.from_list("score", colours)
 
 
@@ -87,11 +83,69 @@ def text_colour(background: Sequence[float]) -> str:
         part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in background[:3]
     )
     luminance = 0.2126 * red + 0.7152 * green + 0.0722 * blue
-    return "#ffffff" if 1.05 / (luminance + 0.05) > (luminance + 0.05) / 0.05 else "#000000"
+    return _ON_DARK if 1.05 / (luminance + 0.05) > (luminance + 0.05) / 0.05 else _ON_LIGHT
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """One figure in every form, without date or program name in any."""
+
+    png: bytes
+    pdf: bytes
+    svg: str
+
+    def write(self, stem: Path) -> list[Path]:
+        """Write PNG and PDF to `stem` with their endings."""
+        return [
+            write_file(stem.with_name(f"{stem.name}.png"), self.png),
+            write_file(stem.with_name(f"{stem.name}.pdf"), self.pdf),
+        ]
+
+
+def render(draw: Draw) -> Rendered:
+    """Draw a figure once and save it in every form."""
+    with _defaults():
+        figure = draw()
+        figure.draw_without_rendering()
+        figure.set_layout_engine(None)
+        png = _saved(figure, "png", {"Software": None})
+        pdf = _saved(figure, "pdf", {"CreationDate": None, "Creator": None, "Producer": None})
+        svg = _saved(figure, "svg", {"Date": None, "Creator": None, "Format": None, "Type": None})
+    return Rendered(png, pdf, svg.decode("utf-8"))
+
+
+def inline_svg(svg: str, prefix: str, label: str) -> str:
+    """An SVG file as an element of a page.
+
+    Args:
+        svg: The file.
+        prefix: Keeps its identifiers apart from those of the page's other figures.
+        label: What it shows, HTML-escaped.
+
+    Returns:
+        The element, with the colours of the theme as custom properties.
+    """
+    body = svg[svg.index("<svg") :]
+    body = re.sub(r"<metadata>.*?</metadata>", "", body, flags=re.DOTALL)
+    body = re.sub(r' xmlns(:\w+)?="[^"]*"', "", body)
+    body = re.sub(r'( id="|href="#|url\(#)', rf"\g<1>{prefix}-", body)
+    body = re.sub(r"#[0-9a-f]{6}\b", lambda found: _as_css(found[0]), body)
+    body = re.sub(r'width="([\d.]+)pt" height="[\d.]+pt"', r'style="--points: \1"', body, count=1)
+    return body.replace("<svg ", f'<svg role="img" aria-label="{label}" ', 1)
+
+
+def _as_css(colour: str) -> str:
+    return f"var({CSS_NAMES[colour]})" if colour in CSS_NAMES else colour
+
+
+def _saved(figure: Figure, form: str, metadata: dict[str, None]) -> bytes:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format=form, dpi=PNG_DPI, metadata=metadata)
+    return buffer.getvalue()
 
 
 @contextmanager
-def drawing(theme: Theme) -> Iterator[None]:
+def _defaults() -> Iterator[None]:
     """Matplotlib's own defaults with the theme on top, whatever the user's settings are."""
     with mpl.rc_context():
         mpl.rcdefaults()
@@ -103,51 +157,27 @@ def drawing(theme: Theme) -> Iterator[None]:
                 "xtick.labelsize": 7.5,
                 "ytick.labelsize": 7.5,
                 "legend.fontsize": 7.5,
-                "axes.edgecolor": theme.soft,
+                "axes.edgecolor": SOFT,
                 "axes.linewidth": 0.8,
-                "axes.labelcolor": theme.ink,
-                "axes.titlecolor": theme.ink,
-                "text.color": theme.ink,
-                "xtick.color": theme.ink,
-                "ytick.color": theme.ink,
+                "axes.labelcolor": INK,
+                "axes.titlecolor": INK,
+                "text.color": INK,
+                "xtick.color": INK,
+                "ytick.color": INK,
                 "xtick.major.width": 0.6,
                 "ytick.major.width": 0.6,
                 "xtick.major.size": 2.5,
                 "ytick.major.size": 2.5,
-                "grid.color": theme.soft,
+                "grid.color": SOFT,
                 "grid.linewidth": 0.5,
                 "hatch.linewidth": 0.6,
-                "figure.facecolor": theme.paper,
-                "axes.facecolor": theme.paper,
-                "savefig.facecolor": theme.paper,
+                "hatch.color": PAPER,
+                "figure.facecolor": PAPER,
+                "axes.facecolor": PAPER,
+                "savefig.facecolor": PAPER,
                 "legend.frameon": False,
                 "pdf.fonttype": 42,
                 "svg.hashsalt": "hisa-eval",
             }
         )
         yield
-
-
-def render(draw: Draw, theme: Theme, form: Literal["png", "pdf", "svg"]) -> bytes:
-    """The bytes of a figure, without date or program name in them."""
-    metadata: dict[str, dict[str, str | None]] = {
-        "png": {"Software": None},
-        "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
-        "svg": {"Date": None, "Creator": None},
-    }
-    buffer = io.BytesIO()
-    with drawing(theme):
-        draw(theme).savefig(buffer, format=form, dpi=PNG_DPI, metadata=metadata[form])
-    return buffer.getvalue()
-
-
-def save(draw: Draw, stem: Path) -> list[Path]:
-    """Write a figure as PNG and PDF.
-
-    Args:
-        draw: Draws it.
-        stem: Path without ending.
-    """
-    png = write_file(stem.with_name(f"{stem.name}.png"), render(draw, LIGHT, "png"))
-    pdf = write_file(stem.with_name(f"{stem.name}.pdf"), render(draw, LIGHT, "pdf"))
-    return [png, pdf]
