@@ -19,7 +19,7 @@ from hisa_kernels.reference.score_tile import GEMM_GRAIN, round_up, weigh_heads
 from hisa_kernels.rows import Rows, to_device
 from hisa_kernels.workers import spread
 
-GROUP_PRODUCTS = 512
+GROUP_PRODUCTS = 1024
 """Rows times heads of one product: its results stay in a core's own cache."""
 
 JOBS = 32
@@ -60,7 +60,7 @@ def by_gathering(
         hidden = hidden | (position >= ends[tile, None])
         gathered = keys.gather(position.clamp_(0, len(keys) - 1))
         dots = torch.bmm(q[tile].float(), gathered.transpose(1, 2)).relu_()
-        weigh_heads(list(dots.unbind(1)), list(weights[tile].t()[:, :, None]), out[tile])
+        weigh_heads(dots.unbind(1), weights[tile].t()[:, :, None].unbind(0), out[tile])
         out[tile].masked_fill_(hidden, -torch.inf)
 
 
@@ -72,45 +72,50 @@ def by_grouping(
     width = blocks.shape[1]
     slots = out.view(n_rows * width, block_size)
     numbers = blocks.numpy().reshape(-1)
-    pairs, cuts = _by_block(numbers, rows, width, block_size)
-    lead = pairs[cuts[:-1]]
+    pairs, cuts = _by_block(numbers, rows, width, block_size, max(1, GROUP_PRODUCTS // heads))
+    lead, sizes = pairs[cuts[:-1]], np.diff(cuts).tolist()
     key_start = (rows.starts[lead // width] + numbers[lead].astype(np.int64) * block_size).tolist()
-    bounds = cuts.tolist()
     queries = q.float().reshape(n_rows, heads * dim)
-    gates = weights.t().contiguous()
-    pair = torch.from_numpy(pairs)
-    row = pair // width
-    most = max(1, GROUP_PRODUCTS // heads)
-    columns = max(block_size, GEMM_GRAIN)
+    row = torch.from_numpy(pairs // width)
+    scattered = slots.numpy()  # NumPy scatters rows twice as fast as torch
+    groups = list(
+        zip(
+            key_start,
+            sizes,
+            row.split(sizes),
+            np.split(pairs, cuts[1:-1]),
+            weights.index_select(0, row).t().contiguous()[:, :, None].split(sizes, 1),
+            strict=True,
+        )
+    )
+    most, columns = max(sizes, default=0), max(block_size, GEMM_GRAIN)
 
-    def work(runs: range, scratch: Scratch) -> None:
+    def work(part: slice, scratch: Scratch) -> None:
         q_group = scratch.take("q_group", (round_up(most * heads), dim)).zero_()
         dots = scratch.take("dots", (round_up(most * heads), columns))
         sums = scratch.take("sums", (most, block_size))
         padded = scratch.take("padded", (columns, dim))
-        for run in runs:
-            tile = keys.tile(key_start[run], min(key_start[run] + block_size, len(keys)))
-            if len(tile) < columns:
-                padded.zero_()[: len(tile)] = tile
+        for first, n, members, places, gates in groups[part]:
+            tile = keys.tile(first, min(first + block_size, len(keys)))
+            if tile.shape[0] < columns:
+                padded.zero_()[: tile.shape[0]] = tile
                 tile = padded
-            for at in range(bounds[run], bounds[run + 1], most):
-                members = row[at : min(at + most, bounds[run + 1])]
-                n = len(members)
-                torch.index_select(queries, 0, members, out=q_group[: n * heads].view(n, heads * dim))
-                product = dots[: round_up(n * heads)]
-                torch.mm(q_group[: len(product)], tile.t(), out=product).relu_()
-                by_head = product[: n * heads].view(n, heads, columns)[:, :, :block_size].unbind(1)
-                weigh_heads(list(by_head), list(gates.index_select(1, members)[:, :, None]), sums[:n])
-                slots.index_copy_(0, pair[at : at + n], sums[:n])
+            torch.index_select(queries, 0, members, out=q_group[: n * heads].view(n, heads * dim))
+            height = round_up(n * heads)
+            product = dots[:height]
+            torch.mm(q_group[:height], tile.t(), out=product).relu_()
+            by_head = product[: n * heads].view(n, heads, columns)[:, :, :block_size].unbind(1)
+            weigh_heads(by_head, gates.unbind(0), sums[:n])
+            scattered[places] = sums[:n].numpy()
 
     spread(work, _even_parts(cuts, JOBS), q.device)
     _hide(slots, numbers, rows, width, block_size)
 
 
 def _by_block(
-    numbers: NDArray[np.int32], rows: Rows, width: int, block_size: int
+    numbers: NDArray[np.int32], rows: Rows, width: int, block_size: int, most: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Filled slots in the order of their block, and where each block's run of slots begins (and ends)."""
+    """Filled slots in the order of their block, and where to cut them: at every block, and every `most`."""
     pairs = np.flatnonzero(numbers >= 0)
     if not len(pairs):
         return pairs, np.zeros(1, np.int64)
@@ -120,15 +125,15 @@ def _by_block(
     if label.max() < 1 << 16:
         label = label.astype(np.uint16)  # NumPy sorts 16 bits by radix
     order = np.argsort(label, kind="stable")
-    cuts = np.flatnonzero(np.diff(label[order])) + 1
-    return pairs[order], np.concatenate(([0], cuts, [len(pairs)]))
+    edges = np.concatenate(([0], np.flatnonzero(np.diff(label[order])) + 1, [len(pairs)]))
+    within = np.arange(len(pairs)) - np.repeat(edges[:-1], np.diff(edges))
+    return pairs[order], np.append(np.flatnonzero(within % most == 0), len(pairs))
 
 
-def _even_parts(cuts: NDArray[np.int64], parts: int) -> list[range]:
-    """Neighbouring runs in at most `parts` groups of about as many slots each."""
-    aims = np.linspace(0, cuts[-1], parts + 1)
-    edges = np.unique(np.searchsorted(cuts, aims))
-    return [range(int(a), int(b)) for a, b in itertools.pairwise(edges)]
+def _even_parts(cuts: NDArray[np.int64], parts: int) -> list[slice]:
+    """Neighbouring groups in at most `parts` parts of about as many slots each."""
+    edges = np.unique(np.searchsorted(cuts, np.linspace(0, cuts[-1], parts + 1))).tolist()
+    return [slice(first, end) for first, end in itertools.pairwise(edges)]
 
 
 def _hide(slots: Tensor, numbers: NDArray[np.int32], rows: Rows, width: int, block_size: int) -> None:

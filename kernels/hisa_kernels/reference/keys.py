@@ -16,7 +16,7 @@ def dequantise(k: Tensor, k_scale: Tensor | None) -> Tensor:
         k_scale: Scale `[N]` f32 of FP8 keys.
     """
     if k_scale is None:
-        return k.float()
+        return k if k.dtype == torch.float32 else k.float()
     return k.float().mul_(k_scale[:, None])
 
 

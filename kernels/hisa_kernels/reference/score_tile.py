@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -37,7 +39,7 @@ def round_up(value: int) -> int:
     return -(-value // GEMM_GRAIN) * GEMM_GRAIN
 
 
-def weigh_heads(dots: list[Tensor], gates: list[Tensor], out: Tensor) -> None:
+def weigh_heads(dots: Sequence[Tensor], gates: Sequence[Tensor], out: Tensor) -> None:
     """Writes Σ_h gates[h] · dots[h] to `out`, always in the order of the heads.
 
     Args:
@@ -71,7 +73,7 @@ def score_run(
     q_tile = scratch.take("q_tile", (height, dim))
     q_tile[: r * heads].view(heads, r, dim).copy_(q.transpose(0, 1))
     q_tile[r * heads :].zero_()
-    gates = list(weights.t().contiguous()[:, :, None])
+    gates = weights.t().contiguous()[:, :, None].unbind(0)
     widest = inner_bytes(q.device) // (4 * height)
     if q.device.type != "cuda":
         widest = min(widest, CPU_COLUMNS)
@@ -83,11 +85,11 @@ def score_run(
             padded = scratch.take("k_tile", (GEMM_GRAIN, dim)).zero_()
             padded[: stop - at] = tile
             tile = padded
-        dots = scratch.take("dots", (height, len(tile)))
+        dots = scratch.take("dots", (height, tile.shape[0]))
         torch.mm(q_tile, tile.t(), out=dots)
         dots.relu_()
-        by_head = dots[: r * heads].view(heads, r, len(tile))[:, :, : stop - at]
-        weigh_heads(list(by_head), gates, out[:, at - lo : stop - lo])
+        by_head = dots[: r * heads].view(heads, r, tile.shape[0])[:, :, : stop - at]
+        weigh_heads(by_head.unbind(0), gates, out[:, at - lo : stop - lo])
 
 
 def hide_invisible(scores: Tensor, rows: Rows, lo: int) -> None:

@@ -8,7 +8,7 @@ from torch import Tensor
 from hisa_kernels.memory import Scratch, rows_within, temp_bytes
 from hisa_kernels.workers import spread
 
-CPU_GATHER_BYTES = 2 << 20
+CPU_GATHER_BYTES = 4 << 20
 """Gathered latents at a time on a CPU: what stays in cache between the gather and the two products."""
 
 CPU_ROWS = 64
