@@ -88,7 +88,7 @@ class TransformersModel:
 
     def describe(self) -> Mapping[str, Any]:
         """What a manifest says of it."""
-        config: Any = self._model.config
+        config = self._model.config
         return {
             "name": self.name,
             "description": self._description,
@@ -135,7 +135,7 @@ class TransformersModel:
 
     def memory_bytes(self, length: int, indexer: Indexer) -> int:
         """Forecast of the peak memory, in bytes, of one sample of `length` tokens."""
-        config: Any = self._model.config
+        config = self._model.config
         item = self._dtype.itemsize
         weights = sum(p.numel() for p in self._model.parameters()) * item
         per_token = 2 * (config.kv_lora_rank + config.qk_rope_head_dim) + config.index_head_dim

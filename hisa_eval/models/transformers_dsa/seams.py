@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from transformers import AttentionInterface
 from transformers.models.deepseek_v32 import modeling_deepseek_v32 as deepseek
 
@@ -32,7 +32,7 @@ class SelectingIndexer(deepseek.DeepseekV32Indexer):
     runtime: Runtime
 
     @torch.no_grad()
-    def forward(  # type: ignore[override]
+    def forward(
         self,
         hidden_states: Tensor,
         q_resid: Tensor,
@@ -69,7 +69,7 @@ class LatentAttention(deepseek.DeepseekV32Attention):
 
 
 def _sparse_attention(
-    module: nn.Module,
+    module: Any,
     query: Tensor,
     key: Tensor,
     value: Tensor,
@@ -114,14 +114,14 @@ AttentionInterface.register(ATTENTION_NAME, _sparse_attention)
 @contextmanager
 def _swapped_classes() -> Iterator[None]:
     stock = deepseek.DeepseekV32Indexer, deepseek.DeepseekV32Attention
-    deepseek.DeepseekV32Indexer, deepseek.DeepseekV32Attention = SelectingIndexer, LatentAttention  # type: ignore[misc]
+    deepseek.DeepseekV32Indexer, deepseek.DeepseekV32Attention = SelectingIndexer, LatentAttention
     try:
         yield
     finally:
-        deepseek.DeepseekV32Indexer, deepseek.DeepseekV32Attention = stock  # type: ignore[misc]
+        deepseek.DeepseekV32Indexer, deepseek.DeepseekV32Attention = stock
 
 
-def load_swapped(path: str, dtype: torch.dtype, device: str) -> tuple[nn.Module, Runtime]:
+def load_swapped(path: str, dtype: torch.dtype, device: str) -> tuple[Any, Runtime]:
     """Load a DeepSeek-V3.2 checkpoint with the seams in place.
 
     Args:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from hisa_eval.fidelity.probe import (
     EvidenceTracker,
@@ -59,8 +59,8 @@ class Session:
         stop_ids: Tokens that end an answer.
     """
 
-    def __init__(self, model: nn.Module, runtime: Runtime, *, chunk: int, stop_ids: Sequence[int]) -> None:
-        self._model: Any = model
+    def __init__(self, model: Any, runtime: Runtime, *, chunk: int, stop_ids: Sequence[int]) -> None:
+        self._model = model
         self._runtime = runtime
         self._chunk = chunk
         self._stop_ids = frozenset(stop_ids)

@@ -10,10 +10,11 @@ the block-level loss of `nano-hier` is this project's own (arXiv 2603.28458 leav
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 from transformers import AttentionInterface
 from transformers.models.deepseek_v32 import modeling_deepseek_v32 as deepseek
 
@@ -76,7 +77,7 @@ class TrainingIndexer(deepseek.DeepseekV32Indexer):
 
     inputs: IndexerInputs
 
-    def forward(  # type: ignore[override]
+    def forward(
         self,
         hidden_states: Tensor,
         q_resid: Tensor,
@@ -174,7 +175,7 @@ def _indexer_losses(
 
 
 def _attention(
-    module: nn.Module,
+    module: Any,
     query: Tensor,
     key: Tensor,
     value: Tensor,
@@ -183,8 +184,8 @@ def _attention(
     dropout: float = 0.0,
     **kwargs: object,
 ) -> tuple[Tensor, None]:
-    context: TrainingContext = module.training_context  # type: ignore[assignment]
-    inputs: IndexerInputs = module.indexer.inputs  # type: ignore[union-attr, assignment]
+    context: TrainingContext = module.training_context
+    inputs: IndexerInputs = module.indexer.inputs
     keep = None
     if context.topk is not None and context.topk < key.shape[2]:
         with torch.no_grad(), torch.autocast(key.device.type, enabled=False):
@@ -205,7 +206,7 @@ def _attention(
 AttentionInterface.register(ATTENTION_NAME, _attention)
 
 
-def build_training_model(config: dict[str, object]) -> tuple[nn.Module, TrainingContext]:
+def build_training_model(config: dict[str, object]) -> tuple[Any, TrainingContext]:
     """A fresh `DeepseekV32ForCausalLM` that trains through this module.
 
     Args:
@@ -218,22 +219,22 @@ def build_training_model(config: dict[str, object]) -> tuple[nn.Module, Training
         key: value for key, value in config.items() if key not in ("architectures", "model_type", "dtype")
     }
     stock = deepseek.DeepseekV32Indexer
-    deepseek.DeepseekV32Indexer = TrainingIndexer  # type: ignore[misc]
+    deepseek.DeepseekV32Indexer = TrainingIndexer
     try:
         model = deepseek.DeepseekV32ForCausalLM(
             deepseek.DeepseekV32Config(**settings, attn_implementation=ATTENTION_NAME)
         )
     finally:
-        deepseek.DeepseekV32Indexer = stock  # type: ignore[misc]
+        deepseek.DeepseekV32Indexer = stock
     context = TrainingContext()
     for layer in model.model.layers:
         layer.self_attn.training_context = context
     return model.float(), context
 
 
-def hidden_states(model: nn.Module, ids: Tensor) -> Tensor:
+def hidden_states(model: Any, ids: Tensor) -> Tensor:
     """Last hidden states `[B, S, hidden]` of token ids `[B, S]`."""
     # The attention above does its own masking; the layers only slice what they are given.
     empty = torch.zeros(1, 1, 1, 1, device=ids.device)
     masks = {"indexed_attention": empty, "deepseek_sparse_attention": empty}
-    return model.model(input_ids=ids, attention_mask=masks, use_cache=False).last_hidden_state  # type: ignore[union-attr, operator]
+    return model.model(input_ids=ids, attention_mask=masks, use_cache=False).last_hidden_state

@@ -133,7 +133,7 @@ def build_sequence(length: int, n_questions: int, rng: random.Random) -> Sequenc
     ids: list[np.ndarray] = []
     classes: list[np.ndarray] = []
 
-    def add(piece: bytes, piece_classes: np.ndarray | int = PLAIN) -> None:
+    def add(piece: bytes | bytearray, piece_classes: np.ndarray | int = PLAIN) -> None:
         values = np.frombuffer(bytes(piece), dtype=np.uint8).astype(np.int64) + BYTE_OFFSET
         ids.append(values)
         given = (
