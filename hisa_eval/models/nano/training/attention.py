@@ -37,14 +37,12 @@ class TrainingContext:
     Attributes:
         rows: Query positions `[B, R]` at which the indexer's losses are taken.
         topk: Token budget of the sparse stage; None trains with dense attention.
-        candidates: `(block_size, num_blocks)` to prune by blocks first in the sparse stage, or None.
         block_sizes: Block sizes whose block scores are trained too; empty for DeepSeek's recipe.
         losses: Filled by the forward pass.
     """
 
     rows: Tensor | None = None
     topk: int | None = None
-    candidates: tuple[int, int] | None = None
     block_sizes: tuple[int, ...] = ()
     losses: Losses = field(default_factory=Losses)
 
@@ -102,25 +100,12 @@ class TrainingIndexer(deepseek.DeepseekV32Indexer):
         self.inputs = IndexerInputs(q, k, weights)
 
 
-def _select(inputs: IndexerInputs, topk: int, candidates: tuple[int, int] | None) -> Tensor:
+def _select(inputs: IndexerInputs, topk: int) -> Tensor:
     """Boolean `[B, S, S]`: the keys that each query keeps."""
     batch, length = inputs.k.shape[:2]
     position = torch.arange(length, device=inputs.k.device)
     visible = position[None, :] <= position[:, None]
     scores = inputs.scores().masked_fill_(~visible, float("-inf"))
-    if candidates is not None:
-        block_size, num_blocks = candidates
-        pooled = inputs.k[:, : length // block_size * block_size].unflatten(1, (-1, block_size)).mean(2)
-        block_scores = inputs.scores(keys=pooled)
-        block_of = position // block_size
-        blocks = torch.arange(pooled.shape[1], device=position.device)
-        block_scores.masked_fill_(blocks[None, :] > block_of[:, None], float("-inf"))
-        block_scores.masked_fill_(
-            (blocks[None, :] == 0) | (blocks[None, :] == block_of[:, None]), float("inf")
-        )
-        chosen = block_scores.topk(min(num_blocks, pooled.shape[1]), dim=-1).indices
-        kept = torch.zeros_like(block_scores, dtype=torch.bool).scatter_(-1, chosen, True)
-        scores.masked_fill_(~kept.repeat_interleave(block_size, dim=-1), float("-inf"))
     if topk < length:
         threshold = scores.topk(topk, dim=-1, sorted=True).values[..., -1:]
         keep = (scores >= threshold) & (scores > float("-inf"))
@@ -189,7 +174,7 @@ def _attention(
     keep = None
     if context.topk is not None and context.topk < key.shape[2]:
         with torch.no_grad(), torch.autocast(key.device.type, enabled=False):
-            keep = _select(inputs, context.topk, context.candidates)
+            keep = _select(inputs, context.topk)
     if context.rows is not None:
         _indexer_losses(context, inputs, query.detach(), key.detach(), scaling, keep)
     # Fused attention wants one head size for keys and values.

@@ -17,9 +17,9 @@ class Stage:
         questions: Questions a sequence.
         budgets: Token budgets drawn from in a sparse stage; empty trains with dense attention.
         rows: Query rows a sequence at which the indexer learns.
-        candidates: `(block_size, num_blocks)` pairs drawn from to prune by blocks first; empty never does.
         block_sizes: Block sizes whose block scores are trained too.
         repeats: Share of the sequences that are repeated strings and nothing else.
+        indexer_only: Whether the backbone is frozen.
     """
 
     length: int
@@ -29,9 +29,9 @@ class Stage:
     questions: int
     budgets: tuple[int, ...] = ()
     rows: int = 64
-    candidates: tuple[tuple[int, int], ...] = ()
     block_sizes: tuple[int, ...] = ()
     repeats: float = 0.0
+    indexer_only: bool = False
 
     @property
     def name(self) -> str:
@@ -55,19 +55,17 @@ PLAIN: tuple[Stage, ...] = (
 _BLOCKS = (32, 64, 128)
 
 HIERARCHICAL: tuple[Stage, ...] = (
-    Stage(8192, 4, 500, (5e-4, 5e-4), 48, budgets=(256, 512, 1024), block_sizes=_BLOCKS,
-          candidates=((128, 16), (64, 32), (128, 32), (32, 64))),
-    Stage(65536, 1, 160, (4e-4, 3e-4), 96, block_sizes=_BLOCKS),
-    Stage(131072, 1, 70, (3e-4, 1.5e-4), 128, block_sizes=_BLOCKS),
-    Stage(16384, 2, 250, (2e-4, 2e-5), 64, budgets=(512, 1024, 2048), block_sizes=_BLOCKS,
-          candidates=((128, 16), (64, 32), (128, 32), (128, 64))),
-)  # fmt: skip
-"""Continues a finished plain checkpoint with the block-level loss and pruning by blocks."""
+    Stage(8192, 8, 600, (1e-3, 1e-3), 48, rows=128, block_sizes=_BLOCKS, indexer_only=True),
+    Stage(32768, 2, 500, (1e-3, 6e-4), 64, rows=128, block_sizes=_BLOCKS, indexer_only=True),
+    Stage(131072, 1, 180, (6e-4, 5e-5), 128, rows=96, block_sizes=_BLOCKS, indexer_only=True),
+)
+"""Trains the indexer of a finished plain checkpoint on, with a block-level loss; the backbone is frozen."""
 
 SMOKE: tuple[Stage, ...] = (
     Stage(128, 4, 3, (1e-3, 1e-3), 4, rows=8),
-    Stage(256, 2, 2, (1e-3, 1e-3), 4, budgets=(64,), rows=8, candidates=((16, 8),), block_sizes=(16,)),
+    Stage(256, 2, 2, (1e-3, 1e-3), 4, budgets=(64,), rows=8),
+    Stage(256, 2, 2, (1e-3, 1e-3), 4, rows=8, block_sizes=(16,), indexer_only=True),
 )
-"""Two tiny stages that touch every code path; for tests."""
+"""Three tiny stages that touch every code path; for tests."""
 
 RECIPES: dict[str, tuple[Stage, ...]] = {"plain": PLAIN, "hier": HIERARCHICAL, "smoke": SMOKE}

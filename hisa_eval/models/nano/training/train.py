@@ -2,7 +2,7 @@
 
 The plain model, DeepSeek's recipe:
     python -m hisa_eval.models.nano.training.train --recipe plain --out build/nano
-The second model, block-level loss added:
+The second model, its indexer trained on with a block-level loss:
     python -m hisa_eval.models.nano.training.train --recipe hier --start build/nano --out build/nano-hier
 """
 
@@ -100,6 +100,8 @@ def train_stage(
         "backbone": [p for n, p in model.named_parameters() if ".indexer." not in n],
         "indexer": [p for n, p in model.named_parameters() if ".indexer." in n],
     }
+    for parameter in groups["backbone"]:
+        parameter.requires_grad_(not stage.indexer_only)
     log: list[dict[str, Any]] = []
     began = time.monotonic()
     for step in range(stage.steps):
@@ -107,8 +109,6 @@ def train_stage(
         context.losses = Losses()
         context.rows = sample_rows(classes, stage.rows)
         context.topk = rng.choice(stage.budgets) if stage.budgets else None
-        pairs = [c for c in stage.candidates if c[0] * c[1] >= (context.topk or 0)]
-        context.candidates = rng.choice(pairs) if pairs and rng.random() < 0.6 else None
         context.block_sizes = stage.block_sizes
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(stage, step, warm_up)
@@ -116,13 +116,13 @@ def train_stage(
             hidden = hidden_states(model, ids)
             loss, parts = language_loss(model, hidden, ids, classes)
         kl = torch.stack(context.losses.kl).sum()
-        total = loss + kl
+        total = kl if stage.indexer_only else loss + kl
         if context.losses.block:
             total = total + torch.stack(context.losses.block).sum() / len(stage.block_sizes)
         optimizer.zero_grad(set_to_none=True)
         total.backward()
         for members in groups.values():
-            torch.nn.utils.clip_grad_norm_(members, 1.0)
+            torch.nn.utils.clip_grad_norm_([p for p in members if p.requires_grad], 1.0)
         optimizer.step()
         if step % _LOG_EVERY == _LOG_EVERY - 1 or step == stage.steps - 1:
             entry: dict[str, Any] = {"stage": stage.name, "step": step + 1}
