@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from pydantic import BaseModel
 
@@ -216,7 +216,7 @@ def _load(name: str, point: EntryPoint) -> Callable[..., Indexer]:
         raise UserError(
             f"indexer {name!r} of {_origin(point)}: {cls.__name__}.Options is not a pydantic model", fix
         )
-    return cls
+    return cast("Callable[..., Indexer]", cls)
 
 
 def _missing(cls: type) -> list[str]:

@@ -157,7 +157,7 @@ def _suspect(values: Tensor) -> Tensor:
     """Whether `values` may hold NaN or infinity; a finite sum rules both out without a mask of their size."""
     if values.dtype == _FP8:
         return ((values.view(torch.uint8) & 0x7F) == 0x7F).any()
-    return ~torch.isfinite(values.sum(dtype=torch.float32))
+    return ~torch.isfinite(values.sum())
 
 
 def _shape(tensor: Tensor) -> list[int]:

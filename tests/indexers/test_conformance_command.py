@@ -38,7 +38,7 @@ def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 def test_the_built_in_indexers_pass(tmp_path: Path) -> None:
     specs = [
-        "dsa,hisa:block_size=4,num_blocks=4",
+        "dsa",
         "hisa:block_size=5,ratio=4,forced=none,block_score_dtype=bf16",
         "block-sparse:block_size=4,num_blocks=2,forced=first_last2,forced_in_budget=false,pooling=max",
     ]
