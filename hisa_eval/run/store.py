@@ -126,10 +126,11 @@ class RunStore:
             UserError: the folder is not a run, or its samples are damaged.
         """
         path = Path(path)
-        manifest = _load_manifest(path) if path.is_dir() else None
+        if not path.is_dir():
+            raise UserError(f"{path} is not a folder", "give the --out folder of a run")
+        manifest = _load_manifest(path) if (path / MANIFEST).exists() else None
         if manifest is None:
-            what = "holds no run" if path.is_dir() else "is not a folder"
-            raise UserError(f"{path} {what} ({MANIFEST} is missing)", "give the --out folder of a run")
+            raise UserError(f"{path} holds no run ({MANIFEST} is missing)", "give the --out folder of a run")
         store = cls(path, manifest, resumed=True)
         store._load(repair=False)
         return store

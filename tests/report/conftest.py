@@ -18,7 +18,12 @@ EXACT = {"hisa": 8192, "block-sparse": 2048}
 
 
 def make_records(
-    indexers: Sequence[str], lengths: Sequence[int], depths: Sequence[float], samples: int, layers: int, seed: int
+    indexers: Sequence[str],
+    lengths: Sequence[int],
+    depths: Sequence[float],
+    samples: int,
+    layers: int,
+    seed: int,
 ) -> list[dict[str, Any]]:
     """Records in grid order, with scores that fall with length and towards the middle."""
     rng = random.Random(seed)
@@ -28,7 +33,11 @@ def make_records(
             for sample in range(samples):
                 for indexer in indexers:
                     name = indexer.split(":")[0]
-                    risk = STRENGTH.get(name, 0.5) * (0.1 if depth in (0, 100) else 1) * (length > EXACT.get(name, 0))
+                    risk = (
+                        STRENGTH.get(name, 0.5)
+                        * (0.1 if depth in (0, 100) else 1)
+                        * (length > EXACT.get(name, 0))
+                    )
                     score = float(rng.random() > risk)
                     records.append(
                         _record(rng, indexer, length, depth, sample, score, layers if name != "none" else 0)
@@ -111,7 +120,13 @@ def write_run(
     change: Callable[[list[dict[str, Any]]], list[dict[str, Any]]] | None = None,
 ) -> Path:
     """A finished run in `path`; `change` edits the records before they are stored."""
-    settings = {"lengths": list(lengths), "depths": list(depths), "samples": samples, "model": model, "topk": 2048}
+    settings = {
+        "lengths": list(lengths),
+        "depths": list(depths),
+        "samples": samples,
+        "model": model,
+        "topk": 2048,
+    }
     environment = {
         "command": "niah",
         "argv": ["hisa-eval", "niah", "--lengths", "8k..16k", "--model", model],
@@ -128,7 +143,9 @@ def write_run(
     return path
 
 
-def failed(record: dict[str, Any], reason: str = "out of memory: 9.1 GB needed & 8 GB free") -> dict[str, Any]:
+def failed(
+    record: dict[str, Any], reason: str = "out of memory: 9.1 GB needed & 8 GB free"
+) -> dict[str, Any]:
     """`record` as it would be had its sample failed."""
     return {
         **record,
@@ -142,13 +159,13 @@ def failed(record: dict[str, Any], reason: str = "out of memory: 9.1 GB needed &
     }
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def write() -> Callable[..., Path]:
     """`write_run`."""
     return write_run
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def fail() -> Callable[..., dict[str, Any]]:
     """`failed`."""
     return failed
