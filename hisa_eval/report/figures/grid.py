@@ -13,6 +13,7 @@ from matplotlib.colors import Colormap, Normalize
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Polygon, Rectangle
 
+from hisa_eval.report.figures.legend import fitted_legend
 from hisa_eval.report.figures.theme import FAILED, PAPER, SOFT, text_colour
 
 _SMALLEST_TEXT = 4.0
@@ -99,7 +100,6 @@ def draw_grid(
     _ticks(axes, "y", grid.rows, math.ceil(_TICK_ROOM / cell[1]))
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
-    axes.set_title(grid.title, loc="left")
 
 
 def legend_of_gaps(figure: Figure, grids: Sequence[Grid]) -> None:
@@ -113,8 +113,7 @@ def legend_of_gaps(figure: Figure, grids: Sequence[Grid]) -> None:
         handles.append(Patch(label="corner: some samples failed", facecolor=FAILED, edgecolor=PAPER))
     if any((gap & ~bad).any() for gap, bad in zip(empty, failed, strict=True)):
         handles.append(Patch(label="not run", fill=False, edgecolor=SOFT, linewidth=0.6))
-    if handles:
-        figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
+    fitted_legend(figure, handles, "lower")
 
 
 def _failed() -> dict[str, Any]:

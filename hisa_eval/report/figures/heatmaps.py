@@ -39,9 +39,7 @@ def score_grids(study: Study, cells: pd.DataFrame) -> dict[str, Grid]:
         scored = own[own["n"] > 0]
         mean = (scored["score"] * scored["n"]).sum() / scored["n"].sum() if len(scored) else math.nan
         n, n_failed = int(own["n"].sum()), int(own["n_failed"].sum())
-        title = f"{fitted_title(label, 2.4)}\nmean {share(mean)}, n = {n}" + (
-            f", {n_failed} failed" if n_failed else ""
-        )
+        title = f"{label}\nmean {share(mean)}, n = {n}" + (f", {n_failed} failed" if n_failed else "")
         grids[label] = Grid(title, columns, [depth_label(depth) for depth in rows], values, failed)
     return grids
 
@@ -64,7 +62,7 @@ def difference_grids(study: Study, grids: dict[str, Grid]) -> dict[str, Grid]:
         own, flat = grids[one.label], grids[one.baseline]
         means = (paired[one.label] - paired[one.baseline]).groupby(level=["depth", "length"]).mean()
         table = means.unstack("length").reindex(index=study.depths, columns=study.lengths)
-        title = f"{fitted_title(one.label, 2.4)}\nminus {one.baseline}"
+        title = f"{one.label}\nminus {one.baseline}"
         values = table.to_numpy(float)
         failed = (own.failed + flat.failed) * np.isnan(values)
         found[one.label] = Grid(title, own.columns, own.rows, values, failed)
@@ -92,7 +90,8 @@ def _draw(
     across = len(grids) if len(grids) <= 3 else 2 if len(grids) == 4 else 3
     down = math.ceil(len(grids) / across)
     size = panel_size(n_columns, n_rows, alone=len(grids) == 1)
-    extra = 0.14 * max(grid.title.count("\n") for grid in grids)
+    titles = ["\n".join(fitted_title(line, size[0]) for line in grid.title.split("\n")) for grid in grids]
+    extra = 0.14 * max(title.count("\n") for title in titles)
     figure = Figure(
         figsize=(across * (size[0] + 0.25) + 1.25, down * (size[1] + 0.4 + extra) + 0.75),
         layout="constrained",
@@ -106,6 +105,7 @@ def _draw(
         if place + across >= len(grids):
             axes.set_xlabel("context length (tokens)")
         draw_grid(axes, grids[place], size, colours, scale, form)
+        axes.set_title(titles[place], loc="left")
     figure.supylabel("needle depth (%)", fontsize=8)
     bar = figure.colorbar(
         ScalarMappable(scale, colours), ax=panels, label=meaning, shrink=1 if down == 1 else 0.6, pad=0.02

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from hisa_eval.report.figures.by_length import MOST_PANELS, length_axis, panel_row, positions
-from hisa_eval.report.figures.legend import fitted_title, legend_above, note_below
+from hisa_eval.report.figures.legend import fitted_legend, fitted_title, note_below
 from hisa_eval.report.figures.theme import COLOURS, INK, Style, series_styles
 from hisa_eval.report.numbers import length_label
 from hisa_eval.report.study import Study
@@ -32,7 +32,7 @@ def draw_iou_by_length(study: Study, figures: pd.DataFrame) -> Figure:
     layers = sorted(figures["layer"].unique())
     pooled = len(layers) > MOST_PANELS
     groups = [(f"{len(layers)} layers", figures)] if pooled else _by_layer(figures, layers)
-    figure, panels = panel_row(2, len(groups), len(study.lengths))
+    figure, panels, width = panel_row(2, len(groups), len(study.lengths))
     labels = _compared(study, figures)
     styles = series_styles(study.labels)
     for column, (title, part) in enumerate(groups):
@@ -42,7 +42,7 @@ def draw_iou_by_length(study: Study, figures: pd.DataFrame) -> Figure:
             for label in labels:
                 own = _pool(part[part["indexer"] == label], "length")
                 _lines(axes, own, positions(study.lengths, own["length"]), name, styles[label])
-            length_axis(axes, study.lengths)
+            length_axis(axes, study.lengths, width)
             axes.set_ylim(_lowest(figures), 1.02)
         panels[0][column].set_title(title, loc="left")
         panels[1][column].set_xlabel("context length (tokens)")
@@ -59,7 +59,7 @@ def draw_iou_by_layer(study: Study, figures: pd.DataFrame) -> Figure:
     """
     labels = _compared(study, figures)
     layers = sorted(int(layer) for layer in figures["layer"].unique())
-    figure, panels = panel_row(2, len(labels), max(4, len(layers) // 4))
+    figure, panels, width = panel_row(2, len(labels), max(4, len(layers) // 4))
     lengths = _spread(sorted(int(length) for length in figures["length"].unique()))
     styles = {
         length_label(length): Style(COLOURS[0], "o", _strength(place, len(lengths)))
@@ -77,9 +77,7 @@ def draw_iou_by_layer(study: Study, figures: pd.DataFrame) -> Figure:
             axes.set_xticks(layers[::every], [str(layer) for layer in layers[::every]])
             axes.grid(axis="y")
             axes.spines[["top", "right"]].set_visible(False)
-        panels[0][column].set_title(
-            fitted_title(label, figure.get_size_inches()[0] / len(labels)), loc="left"
-        )
+        panels[0][column].set_title(fitted_title(label, width), loc="left")
         panels[1][column].set_xlabel("layer")
     _finish(figure, panels, list(styles), styles, _no_rows(figures, labels))
     return figure
@@ -186,6 +184,6 @@ def _finish(
             label="rows beyond the exact range",
         ),
     ]
-    legend_above(figure, handles)
+    fitted_legend(figure, handles, "upper")
     if note:
         note_below(figure, note)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Sequence
+from typing import Literal
 
 from matplotlib.artist import Artist
 from matplotlib.figure import Figure
@@ -13,21 +14,25 @@ _HANDLE = 0.5
 _ROW = 0.17
 
 
-def legend_above(figure: Figure, handles: Sequence[Artist]) -> None:
-    """A legend over the axes in as many columns as fit; the figure grows by its rows.
+def fitted_legend(figure: Figure, handles: Sequence[Artist], where: Literal["upper", "lower"]) -> None:
+    """A legend outside the axes in as many columns as fit; the figure grows by its rows.
 
     Args:
         figure: With constrained layout.
         handles: Artists with labels.
+        where: Over or under the axes.
     """
     if not handles:
         return
     width, height = figure.get_size_inches()
     widths = [_HANDLE + _LETTER * len(str(handle.get_label())) for handle in handles]
-    columns = next((n for n in range(len(widths), 1, -1) if _spanned(widths, n) <= width - 0.1), 1)
+    columns = next((n for n in range(len(widths), 1, -1) if _spanned(widths, n) <= width - 0.2), 1)
     rows = -(-len(handles) // columns)
     figure.set_size_inches(width, height + _ROW * (rows - 1))
-    figure.legend(handles=list(handles), loc="outside upper center", ncols=columns)
+    place: Literal["outside upper center", "outside lower center"] = (
+        "outside upper center" if where == "upper" else "outside lower center"
+    )
+    figure.legend(handles=list(handles), loc=place, ncols=columns)
 
 
 def _spanned(widths: Sequence[float], columns: int) -> float:

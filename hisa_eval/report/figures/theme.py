@@ -104,7 +104,7 @@ class Rendered:
 
 def render(draw: Draw) -> Rendered:
     """Draw a figure once and save it in every form."""
-    with _defaults():
+    with house_style():
         figure = draw()
         figure.draw_without_rendering()
         figure.set_layout_engine(None)
@@ -145,7 +145,7 @@ def _saved(figure: Figure, form: str, metadata: dict[str, None]) -> bytes:
 
 
 @contextmanager
-def _defaults() -> Iterator[None]:
+def house_style() -> Iterator[None]:
     """Matplotlib's own defaults with the theme on top, whatever the user's settings are."""
     with mpl.rc_context():
         mpl.rcdefaults()
