@@ -22,6 +22,7 @@ def run_facts(run: Run) -> list[tuple[str, str]]:
     facts = [
         ("Model", run.model),
         ("What it is", model.get("description")),
+        ("Architecture", _architecture(model)),
         ("Checkpoint", _named(model, "sha256", "checkpoint_sha256", "checkpoint", "revision")),
         ("Token budget k", _plain(settings.get("topk") or model.get("topk") or model.get("index_topk"))),
         ("Samples per cell", _plain(settings.get("samples"))),
@@ -73,6 +74,21 @@ def _pairs(value: Any) -> str:
 
 def _named(facts: Mapping[str, Any], *names: str) -> str:
     return next((_plain(facts[name]) for name in names if facts.get(name)), "")
+
+
+def _architecture(model: Mapping[str, Any]) -> str:
+    counts = [
+        (f"{model[name]:,}" if isinstance(model[name], int) else _plain(model[name])) + f" {meaning}"
+        for name, meaning in (
+            ("parameters", "parameters"),
+            ("layers", "layers"),
+            ("index_heads", "index heads"),
+            ("index_head_dim", "wide each"),
+        )
+        if model.get(name)
+    ]
+    parts = [_plain(model.get("architecture")), *counts, _plain(model.get("dtype"))]
+    return ", ".join(part for part in parts if part)
 
 
 def _versions(value: Any) -> str:

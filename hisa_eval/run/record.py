@@ -10,11 +10,11 @@ from typing import Any, Literal, TypedDict
 class RowFigures(TypedDict):
     """Agreement with flat DSA over a set of query rows."""
 
-    rows: int  # rows compared; the other figures are 0 where this is 0
+    rows: int  # rows compared; where this is 0 the sums are 0 and the minima None
     iou_sum: float
-    iou_min: float
+    iou_min: float | None
     recall_sum: float
-    recall_min: float
+    recall_min: float | None
 
 
 class LastRow(TypedDict):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 from collections.abc import Sequence
 from typing import Literal
@@ -56,5 +57,5 @@ def note_below(figure: Figure, text: str) -> None:
 
 def fitted_title(label: str, width: float) -> str:
     """A label broken at its commas and spaces so that it stays over a panel of `width` inches."""
-    spaced = label.replace(",", ", ")
+    spaced = re.sub(r",(?=\S)", ", ", label)
     return "\n".join(textwrap.wrap(spaced, max(12, int(width / 0.07)))) or label
