@@ -20,7 +20,7 @@ def names_of(kind: Kind) -> dict[str, str]:
     if kind == "models":
         from hisa_eval.models import registry as models
 
-        return {name: str(models.describe(name)["summary"]) for name in models.available()}
+        return {name: str(models.describe(name)["description"]) for name in models.available()}
     from hisa_tasks import registry as tasks
 
     return {"tasks": tasks.available, "needles": tasks.needles, "haystacks": tasks.haystacks}[kind]()

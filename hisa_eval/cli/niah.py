@@ -74,6 +74,14 @@ def niah(
             "--dry-run", help="Show cells, tokens, memory and expected time.", rich_help_panel=options.RUN
         ),
     ] = False,
+    with_report: Annotated[
+        bool,
+        typer.Option(
+            "--report/--no-report",
+            help="Draw tables, figures and report.html at the end.",
+            rich_help_panel=options.OUTPUT,
+        ),
+    ] = True,
     show_config: Annotated[
         bool,
         typer.Option(
@@ -98,7 +106,13 @@ def niah(
       hisa-eval niah --haystack ~/essays --out runs/essays --json
       hisa-eval niah --config configs/paper.yaml --dry-run
     """
-    from hisa_eval.cli.niah_output import make_reporter, show_forecast, show_results, show_settings
+    from hisa_eval.cli.niah_output import (
+        make_reporter,
+        show_forecast,
+        show_results,
+        show_settings,
+        write_page,
+    )
     from hisa_eval.cli.output import print_note
     from hisa_eval.config.layers import layer
     from hisa_eval.config.niah import niah_settings
@@ -132,10 +146,7 @@ def niah(
     reporter = make_reporter(run, silent=quiet or as_json)
     try:
         outcome = execute(run, folder, reporter, threads=threads)
-        reporter.phase("writing the report ...")
-        from hisa_eval.report import build_report
-
-        page = str(build_report([folder.path]).html)
+        page = write_page(folder.path, reporter) if with_report else None
     except KeyboardInterrupt:
         kept = folder.path.exists()
         note = f"; {folder.path} keeps what is finished, the same command resumes" if kept else ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hisa_eval.cli.output import print_json, print_note, print_table, stderr
@@ -100,8 +101,16 @@ def show_forecast(run: NiahRun, folder: Folder, as_json: bool) -> None:
     print(f"would {'resume' if folder.resumed else 'write to'} {folder.path}; nothing was written")
 
 
+def write_page(path: Path, reporter: Reporter) -> Path:
+    """Build the run's report; the path of its page."""
+    reporter.phase("drawing the report ...")
+    from hisa_eval.report import build_report
+
+    return build_report([path]).html
+
+
 def show_results(
-    run: NiahRun, folder: Folder, outcome: Outcome, page: str, *, as_json: bool, quiet: bool
+    run: NiahRun, folder: Folder, outcome: Outcome, page: Path | None, *, as_json: bool, quiet: bool
 ) -> None:
     """Accuracy by length and indexer, where everything is, and what to do next."""
     from hisa_eval.report.accuracy import grouped_scores
@@ -115,7 +124,7 @@ def show_results(
             {
                 "command": "niah",
                 "dir": str(folder.path),
-                "report": page,
+                "report": str(page) if page else None,
                 "samples": {
                     "total": outcome.n_total,
                     "reused": outcome.n_reused,
@@ -140,10 +149,11 @@ def show_results(
         print(note)
     if outcome.n_failed:
         print_note(f"{outcome.n_failed} of {outcome.n_total} samples failed: {outcome.reasons[0]}")
-    print(f"report: {page}")
+    print(f"report: {page}" if page else f"run: {folder.path}")
     if not quiet:
         done = f"{outcome.n_total - outcome.n_reused} samples in {format_seconds(outcome.seconds)}"
-        print_note(f"{done}; rebuild the report: hisa-eval report {shlex.quote(str(folder.path))}")
+        again = "rebuild" if page else "draw"
+        print_note(f"{done}; {again} the report: hisa-eval report {shlex.quote(str(folder.path))}")
 
 
 def _memory(used: int | None, free: int | None) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -31,7 +32,7 @@ def report(
     from hisa_eval.cli.output import print_json, print_note
     from hisa_eval.report import build_report
 
-    if not quiet and not as_json:
+    if sys.stderr.isatty() and not quiet and not as_json:
         print_note("reading the runs and drawing ...")
     built = build_report(dirs, out=out)
     pages = [*(part.html for part in built.parts), built.html]

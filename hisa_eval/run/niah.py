@@ -45,7 +45,7 @@ class NiahRun:
         settings: As given.
         device: Where the model runs, `auto` resolved.
         topk: Token budget k that the model uses.
-        checkpoint: Hash of the model's weights, where it is known before they are loaded.
+        checkpoint: Hash of the model's files.
         task: Makes the samples.
         indexers: In the order of the tables.
         grid: What to run.
@@ -54,7 +54,7 @@ class NiahRun:
     settings: NiahSettings
     device: str
     topk: int
-    checkpoint: str | None
+    checkpoint: str
     task: NiahTask
     indexers: tuple[Indexer, ...]
     grid: Grid
@@ -131,7 +131,7 @@ def plan_niah(settings: NiahSettings) -> NiahRun:
         settings=settings,
         device=resolve_device(settings.device),
         topk=topk,
-        checkpoint=facts.get("checkpoint"),
+        checkpoint=facts["checkpoint"],
         task=task,
         indexers=indexers,
         grid=make_grid(settings.lengths, settings.depths, settings.samples, [one.label for one in indexers]),

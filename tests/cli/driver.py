@@ -90,22 +90,23 @@ def figures(depth: float) -> dict[str, Any]:
     return {"layers": [layer]}
 
 
-def install() -> None:
-    """Make `oracle` the only model that the registry knows."""
-    from hisa_eval.models import registry
-
+def registry() -> dict[str, Any]:
+    """The functions of a model registry that knows `oracle` alone."""
     facts = {
-        "summary": "knows every answer",
+        "description": "knows every answer",
         "topk": 2048,
         "checkpoint": os.environ.get("ORACLE_REVISION", "r1"),
     }
-    registry.available = lambda: ["oracle"]
-    registry.describe = lambda name: facts
-    registry.load = lambda name, **options: Oracle(facts["checkpoint"])
+    return {
+        "available": lambda: ["oracle"],
+        "describe": lambda name: facts,
+        "load": lambda name, **options: Oracle(facts["checkpoint"]),
+    }
 
 
 if __name__ == "__main__":
+    import hisa_eval.models.registry
     from hisa_eval.cli.main import main
 
-    install()
+    vars(hisa_eval.models.registry).update(registry())
     sys.exit(main())
