@@ -37,7 +37,7 @@ def run_facts(run: Run) -> list[tuple[str, str]]:
         ("Source", _git(manifest.get("git"))),
         ("Started", _plain(manifest.get("created"))),
         ("Sessions", _sessions(manifest)),
-        ("Task data", _plain(manifest.get("task_data"))),
+        ("Task data", _data(manifest.get("task_data"))),
     ]
     return [(name, value) for name, value in facts if value]
 
@@ -89,6 +89,13 @@ def _architecture(model: Mapping[str, Any]) -> str:
     ]
     parts = [_plain(model.get("architecture")), *counts, _plain(model.get("dtype"))]
     return ", ".join(part for part in parts if part)
+
+
+def _data(value: Any) -> str:
+    """The hash alone where the task also says what went into it; the rest is in the manifest."""
+    if isinstance(value, Mapping):
+        return _named(value, "data_hash", "sha256") or _pairs(value)
+    return _plain(value)
 
 
 def _versions(value: Any) -> str:

@@ -103,6 +103,9 @@ def _summary(study: Study) -> str:
     scored = len(study.samples) - failed
     parts = [f"{models} with {', '.join(study.labels)}; {span}{depths}; {scored:,} samples scored"]
     parts.append(f"{failed:,} failed" if failed else "none failed")
+    missing = study.n_planned - len(study.samples)
+    if missing > 0:
+        parts.append(f"{missing:,} not run yet")
     return ", ".join(parts) + "."
 
 

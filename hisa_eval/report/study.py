@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -98,6 +99,19 @@ class Study:
         """Depths in percent, also those that no sample has reached yet."""
         return [float(depth) for depth in self._axis("depth", "depths")]
 
+    @property
+    def n_planned(self) -> int:
+        """Samples of all runs' whole grids; 0 where the settings do not tell."""
+        total = 0
+        for run in self.runs:
+            settings = run.manifest["settings"]
+            axes = [settings.get(name) for name in ("lengths", "depths")]
+            counts = [len(axis) if isinstance(axis, list) else 0 for axis in axes]
+            samples = settings.get("samples")
+            counts.append(samples if isinstance(samples, int) else 0)
+            total += math.prod([len(run.manifest.get("indexers") or ()), *counts])
+        return total
+
     def tokens(self, length: int) -> tuple[int, int] | None:
         """Fewest and most tokens really sent (answer room included) where `length` was asked for."""
         sent = self.samples.loc[self.samples["length"] == length, "n_total_tokens"].dropna()
@@ -133,6 +147,8 @@ def load_study(paths: Sequence[Path]) -> Study:
             label = by_run[number, record["indexer"]]
             samples.append(_sample_row(record, label))
             layers.extend(_layer_rows(record, label))
+    places = {one.label: place for place, one in enumerate(series)}
+    samples.sort(key=lambda row: places[row["series"]])
     frame = _without_superseded(pd.DataFrame(samples, columns=[*_sample_row({}, "")]))
     twice = frame[frame.duplicated(["series", "sample_id"])]
     if len(twice):

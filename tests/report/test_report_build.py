@@ -174,6 +174,7 @@ def test_page_is_self_contained(built: Path) -> None:
     assert not {"link", "iframe", "object", "embed"} & set(page.tags)
     assert len(page.ids) == len(set(page.ids))
     assert "prefers-color-scheme: dark" in source
+    assert "not run yet" not in source
 
 
 def test_page_escapes_what_models_and_tasks_say(built: Path) -> None:
@@ -225,5 +226,7 @@ def test_comparison_writes_over_nothing(tmp_path: Path, write: Callable[..., Pat
 def test_run_without_a_finished_sample_has_a_report(tmp_path: Path, write: Callable[..., Path]) -> None:
     path = write(tmp_path / "run", change=lambda _: [], indexers=("dsa",), lengths=(8192,), depths=(50.0,))
     paths = build_report([path])
-    assert "No sample was scored." in paths.html.read_text(encoding="utf-8")
+    source = paths.html.read_text(encoding="utf-8")
+    assert "No sample was scored." in source
+    assert "0 samples scored, none failed, 2 not run yet." in source
     assert "| 8K | – | – |" in (path / "tables/accuracy.md").read_text(encoding="utf-8")

@@ -187,7 +187,8 @@ def test_cell_text_has_contrast_on_every_colour(colours: Any) -> None:
 
 
 def test_score_colours_grow_lighter_all_the_way() -> None:
-    steps = [luminance(score_map()(step)[:3]) for step in np.linspace(0, 1, 50)]
+    colours = score_map()
+    steps = [luminance(colours(step)[:3]) for step in np.linspace(0, 1, 50)]
     assert all(low < high for low, high in itertools.pairwise(steps))
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import matplotlib as mpl
+import numpy as np
 from matplotlib.colors import Colormap, LinearSegmentedColormap
 from matplotlib.figure import Figure
 
@@ -65,7 +66,7 @@ def series_styles(labels: Sequence[str]) -> dict[str, Style]:
 
 def score_map() -> Colormap:
     """Dark violet (0) to green (1): viridis without its yellow end; lightness rises all the way."""
-    colours = [mpl.colormaps["viridis"](0.76 * step / 255) for step in range(256)]
+    colours = mpl.colormaps["viridis"](np.linspace(0, 0.76, 256))
     return LinearSegmentedColormap.from_list("score", colours)
 
 
