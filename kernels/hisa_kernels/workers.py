@@ -21,23 +21,15 @@ from hisa_kernels.memory import Scratch, worker_count
 Job = TypeVar("Job")
 
 
-def spread(
-    work: Callable[[Job, Scratch], None],
-    jobs: Sequence[Job],
-    device: torch.device,
-    *,
-    alone: bool = False,
-) -> None:
+def spread(work: Callable[[Job, Scratch], None], jobs: Sequence[Job], device: torch.device) -> None:
     """Runs `work(job, scratch)` for every job; jobs must write to places of their own.
 
     Args:
         work: What is done.
         jobs: One after the other, or a worker each on a CPU.
         device: Where the tensors live.
-        alone: Stay in this thread, and let torch use its threads inside each operation.
     """
-    threads = 1 if alone or device.type != "cpu" else min(worker_count(), len(jobs))
-    if threads <= 1:
+    if device.type != "cpu" or worker_count() == 1:
         scratch = Scratch(device)
         for job in jobs:
             work(job, scratch)
@@ -51,7 +43,7 @@ def spread(
             while (at := next(counter)) < len(jobs):
                 work(jobs[at], scratch)
 
-    list(_pool(os.getpid(), worker_count()).map(drain, range(threads)))
+    list(_pool(os.getpid(), worker_count()).map(drain, range(min(worker_count(), len(jobs)))))
 
 
 @lru_cache(maxsize=1)

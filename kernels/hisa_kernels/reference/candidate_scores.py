@@ -24,6 +24,9 @@ GROUP_PRODUCTS = 1024
 
 JOBS = 32
 
+FEW_ROWS = 2
+"""Rows up to which a CPU gathers too: hardly two of them share a block."""
+
 
 def score_candidates(
     q: Tensor, weights: Tensor, keys: Keys, rows: Rows, blocks: Tensor, block_size: int, out: Tensor
@@ -40,7 +43,8 @@ def score_candidates(
         out: Scores `[r, W·B]` f32, −inf where invisible.
     """
     if out.numel():
-        strategy = by_gathering if q.device.type == "cuda" else by_grouping
+        few = q.device.type == "cuda" or len(rows) <= FEW_ROWS
+        strategy = by_gathering if few else by_grouping
         strategy(q, weights, keys, rows, blocks, block_size, out)
 
 
@@ -51,7 +55,10 @@ def by_gathering(
     n_rows, heads, dim = q.shape
     offset = torch.arange(block_size, device=q.device)
     starts, ends = rows.tensor("starts"), rows.tensor("ends")
-    step = rows_within(temp_bytes(q.device), 4 * out.shape[1] * max(dim, heads), n_rows)
+    height = heads if q.device.type == "cuda" else max(heads, GEMM_GRAIN)
+    q_tile = torch.zeros((n_rows, height, dim), dtype=torch.float32, device=q.device)
+    q_tile[:, :heads] = q
+    step = rows_within(temp_bytes(q.device), 4 * out.shape[1] * max(dim, height), n_rows)
     for at in range(0, n_rows, step):
         tile = slice(at, at + step)
         first = starts[tile, None] + blocks[tile].long() * block_size
@@ -59,7 +66,7 @@ def by_gathering(
         hidden = (blocks[tile, :, None] < 0).expand(-1, -1, block_size).flatten(1)
         hidden = hidden | (position >= ends[tile, None])
         gathered = keys.gather(position.clamp_(0, len(keys) - 1))
-        dots = torch.bmm(q[tile].float(), gathered.transpose(1, 2)).relu_()
+        dots = torch.bmm(q_tile[tile], gathered.transpose(1, 2)).relu_()[:, :heads]
         weigh_heads(dots.unbind(1), weights[tile].t()[:, :, None].unbind(0), out[tile])
         out[tile].masked_fill_(hidden, -torch.inf)
 
@@ -72,6 +79,9 @@ def by_grouping(
     width = blocks.shape[1]
     slots = out.view(n_rows * width, block_size)
     numbers = blocks.numpy().reshape(-1)
+    if (numbers < 0).all():
+        out.fill_(-torch.inf)
+        return
     pairs, cuts = _by_block(numbers, rows, width, block_size, max(1, GROUP_PRODUCTS // heads))
     lead, sizes = pairs[cuts[:-1]], np.diff(cuts).tolist()
     key_start = (rows.starts[lead // width] + numbers[lead].astype(np.int64) * block_size).tolist()
@@ -88,7 +98,7 @@ def by_grouping(
             strict=True,
         )
     )
-    most, columns = max(sizes, default=0), max(block_size, GEMM_GRAIN)
+    most, columns = max(sizes), max(block_size, GEMM_GRAIN)
 
     def work(part: slice, scratch: Scratch) -> None:
         q_group = scratch.take("q_group", (round_up(most * heads), dim)).zero_()
@@ -117,8 +127,6 @@ def _by_block(
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Filled slots in the order of their block, and where to cut them: at every block, and every `most`."""
     pairs = np.flatnonzero(numbers >= 0)
-    if not len(pairs):
-        return pairs, np.zeros(1, np.int64)
     label: NDArray[np.generic] = numbers[pairs]
     if (rows.starts != rows.starts[0]).any():
         label = rows.starts[pairs // width] + label.astype(np.int64) * block_size
@@ -145,7 +153,9 @@ def _hide(slots: Tensor, numbers: NDArray[np.int32], rows: Rows, width: int, blo
     partial = np.flatnonzero((numbers >= 0) & (seen < block_size))
     if len(partial):
         index = to_device(partial, slots.device)
-        beyond = torch.arange(block_size) >= to_device(seen[partial], slots.device)[:, None]
+        beyond = (
+            torch.arange(block_size, device=slots.device) >= to_device(seen[partial], slots.device)[:, None]
+        )
         slots.index_copy_(0, index, slots.index_select(0, index).masked_fill_(beyond, -torch.inf))
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from hisa_kernels.memory import Scratch, inner_bytes, rows_within, tile_bytes
+from hisa_kernels.memory import Scratch, inner_bytes, rows_within, tile_bytes, worker_count
 from hisa_kernels.reference.keys import Keys
 from hisa_kernels.rows import Rows
 
@@ -16,7 +16,9 @@ GEMM_GRAIN = 16
 score would change its last bit with the shape of its tile."""
 
 CPU_GEMM_ROWS = 256
-CPU_COLUMNS = 2048
+CPU_PRODUCTS = CPU_GEMM_ROWS * 2048
+"""Results of one matrix product on a CPU: little enough to stay in cache."""
+
 CUDA_ROWS = 1024
 
 
@@ -29,7 +31,9 @@ def tiles(n_rows: int, heads: int, columns: int, device: torch.device) -> list[s
         columns: Keys that a row may see.
         device: Where the tiles are computed.
     """
-    most = CUDA_ROWS if device.type == "cuda" else max(4, CPU_GEMM_ROWS // heads)
+    most = CUDA_ROWS
+    if device.type == "cpu":
+        most = min(max(4, CPU_GEMM_ROWS // heads), -(-n_rows // worker_count()))
     step = rows_within(tile_bytes(device), 4 * columns, most)
     return [slice(at, min(at + step, n_rows)) for at in range(0, n_rows, step)]
 
@@ -76,7 +80,7 @@ def score_run(
     gates = weights.t().contiguous()[:, :, None].unbind(0)
     widest = inner_bytes(q.device) // (4 * height)
     if q.device.type != "cuda":
-        widest = min(widest, CPU_COLUMNS)
+        widest = min(widest, CPU_PRODUCTS // height)
     columns = max(GEMM_GRAIN, widest // GEMM_GRAIN * GEMM_GRAIN)
     for at in range(lo, hi, columns):
         stop = min(at + columns, hi)

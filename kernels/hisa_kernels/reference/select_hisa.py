@@ -83,7 +83,7 @@ def _select_flat_rows(
         _put(out, as_index(wanted + tile.start), take(flat, as_index(wanted)))
 
     jobs = [tile for tile in grid if takes_all[tile].any()]
-    spread(work, jobs, q.device, alone=len(grid) == 1)
+    spread(work, jobs, q.device)
 
 
 def _select_pruned(
