@@ -77,7 +77,7 @@ class Needle:
 
 def _word(rng: random.Random) -> str:
     kind = rng.random()
-    if kind < 0.4:
+    if kind < 0.5:
         return rng.choice(english_vocabulary())
     return pseudo_word(rng) if kind < 0.75 else letters_word(rng)
 
@@ -129,11 +129,15 @@ class NeedleMaker:
         self._where = rng.choice(_WHERE)
         self._pair = rng.choice(_SHORT if style == "short" else _MEDIUM)
         self._uniform = rng.random() < 0.6
+        # Keys that share a half with others can only be told apart whole.
+        self._kin = [_word(rng) for _ in range(rng.randint(6, 24))] if rng.random() < 0.35 else []
 
     def make(self) -> Needle:
         """A needle whose key no other needle of this sequence has."""
         rng = self._rng
         key = _key(rng, self._style)
+        if self._kin and self._style != "short":
+            key = f"{rng.choice(self._kin)}-{rng.choice(self._kin)}"
         while key in self._seen:
             key = _key(rng, "long")
         self._seen.add(key)

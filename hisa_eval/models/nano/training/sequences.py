@@ -11,8 +11,9 @@ from hisa_eval.models.nano.architecture import BYTE_OFFSET, EOS_ID
 from hisa_eval.models.nano.training.needles import Needle, NeedleMaker
 from hisa_eval.models.nano.training.text import haystack
 
-PLAIN, COPIED, ANSWER = 0, 1, 2
-"""Classes of target bytes; each has its own share of the loss."""
+PLAIN, COPIED, ANSWER, FIRST = 0, 1, 2, 3
+"""Classes of target bytes, each with its own share of the loss. FIRST is the first byte of an answer's value,
+the one that shows whether the needle was found; ANSWER is the rest of it."""
 
 _COPY_LEAD = 6  # bytes of a pasted span before its continuation is predictable
 _INTRODUCTIONS = [
@@ -104,7 +105,7 @@ def build_sequence(length: int, n_questions: int, rng: random.Random) -> Sequenc
     maker = NeedleMaker(rng, style_for(length, rng))
     asked: list[Needle] = []
     used = 0
-    for _ in range(n_questions):
+    for _ in range(rng.choice((n_questions, n_questions, n_questions // 2, max(1, n_questions // 8)))):
         needle = maker.make()
         cost = len(needle.statement) + len(needle.question) + len(needle.answer) + 4
         if used + cost > 0.8 * length:
@@ -152,7 +153,9 @@ def build_sequence(length: int, n_questions: int, rng: random.Random) -> Sequenc
     rng.shuffle(asked)
     for needle in asked:
         add(b"\n" + needle.question)
-        add(needle.answer + b".", ANSWER)
+        answer_classes = np.full(len(needle.answer) + 1, ANSWER, dtype=np.uint8)
+        answer_classes[1] = FIRST
+        add(needle.answer + b".", answer_classes)
         ids.append(np.array([EOS_ID], dtype=np.int64))
         classes.append(np.array([ANSWER], dtype=np.uint8))
     all_ids, all_classes = np.concatenate(ids), np.concatenate(classes)

@@ -49,15 +49,22 @@ PLAIN: tuple[Stage, ...] = (
     Stage(65536, 1, 180, (5e-4, 3e-4), 96),
     Stage(131072, 1, 100, (3e-4, 1.5e-4), 128),
     Stage(16384, 2, 200, (1.5e-4, 2e-5), 64, budgets=(512, 1024, 2048)),
+    Stage(2048, 48, 900, (1.5e-3, 1.5e-3), 24, rows=16),
+    Stage(4096, 32, 1100, (1.5e-3, 8e-4), 48, rows=24),
+    Stage(16384, 4, 600, (8e-4, 4e-4), 64),
+    Stage(8192, 4, 250, (4e-4, 4e-4), 48, budgets=(256, 512, 1024)),
+    Stage(65536, 1, 130, (4e-4, 3e-4), 96),
+    Stage(131072, 1, 60, (3e-4, 1.5e-4), 128),
+    Stage(16384, 2, 150, (1.5e-4, 2e-5), 64, budgets=(512, 1024, 2048)),
 )
 """DeepSeek's recipe: the indexer learns by KL under dense attention, then both under the selection."""
 
 _BLOCKS = (32, 64, 128)
 
 HIERARCHICAL: tuple[Stage, ...] = (
-    Stage(8192, 8, 600, (1e-3, 1e-3), 48, rows=128, block_sizes=_BLOCKS, indexer_only=True),
-    Stage(32768, 2, 500, (1e-3, 6e-4), 64, rows=128, block_sizes=_BLOCKS, indexer_only=True),
-    Stage(131072, 1, 180, (6e-4, 5e-5), 128, rows=96, block_sizes=_BLOCKS, indexer_only=True),
+    Stage(8192, 8, 350, (1e-3, 1e-3), 48, rows=128, block_sizes=_BLOCKS, indexer_only=True),
+    Stage(32768, 2, 300, (1e-3, 6e-4), 64, rows=128, block_sizes=_BLOCKS, indexer_only=True),
+    Stage(131072, 1, 110, (6e-4, 5e-5), 128, rows=96, block_sizes=_BLOCKS, indexer_only=True),
 )
 """Trains the indexer of a finished plain checkpoint on, with a block-level loss; the backbone is frozen."""
 

@@ -29,10 +29,11 @@ from hisa_eval.models.nano.training.attention import (
     hidden_states,
 )
 from hisa_eval.models.nano.training.loader import batches
-from hisa_eval.models.nano.training.sequences import ANSWER, COPIED, PLAIN
+from hisa_eval.models.nano.training.sequences import ANSWER, COPIED, FIRST, PLAIN
 from hisa_eval.models.nano.training.stages import RECIPES, Stage
 
-_CLASS_SHARE = {PLAIN: 0.5, COPIED: 0.5, ANSWER: 1.0}
+_CLASS_SHARE = {PLAIN: 0.4, COPIED: 0.4, ANSWER: 0.6, FIRST: 1.0}
+_CLASS_NAMES = {PLAIN: "text", COPIED: "copied", ANSWER: "answer", FIRST: "first"}
 _LOG_EVERY = 50
 
 
@@ -59,9 +60,10 @@ def language_loss(
         members = (kinds == kind).float()
         mean = (losses * members).sum() / members.sum().clamp_min(1.0)
         total = total + share * mean
-        parts[{PLAIN: "text", COPIED: "copied", ANSWER: "answer"}[kind]] = mean.detach()
-    right = ((logits.argmax(-1) == targets) & (kinds == ANSWER)).sum() / (kinds == ANSWER).sum().clamp_min(1)
-    parts["answer_accuracy"] = right
+        parts[_CLASS_NAMES[kind]] = mean.detach()
+        if kind in (ANSWER, FIRST):
+            right = (logits.argmax(-1) == targets) * members
+            parts[_CLASS_NAMES[kind] + "_accuracy"] = right.sum() / members.sum().clamp_min(1.0)
     return total, parts
 
 
@@ -70,7 +72,7 @@ def sample_rows(classes: Tensor, count: int) -> Tensor:
     batch, length = classes.shape
     anywhere = torch.randint(1, length, (batch, count - count // 2), device=classes.device)
     answering = torch.zeros(batch, length, device=classes.device)
-    answering[:, :-1] = (classes[:, 1:] == ANSWER).float()
+    answering[:, :-1] = (classes[:, 1:] == ANSWER).float() + 4 * (classes[:, 1:] == FIRST).float()
     answering += 1e-6
     return torch.cat((anywhere, torch.multinomial(answering, count // 2, replacement=True)), dim=1)
 
@@ -153,6 +155,7 @@ def main() -> None:
     parser.add_argument("--recipe", choices=sorted(RECIPES), default="plain")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--start", type=Path, help="folder of the checkpoint to continue")
+    parser.add_argument("--from-stage", type=int, default=0, help="skip the stages before this one")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--workers", type=int, default=14)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
@@ -170,7 +173,7 @@ def main() -> None:
     )
     began = time.monotonic()
     log: list[dict[str, Any]] = []
-    for number, stage in enumerate(RECIPES[args.recipe]):
+    for number, stage in list(enumerate(RECIPES[args.recipe]))[args.from_stage :]:
         log += train_stage(
             model,
             context,
@@ -179,7 +182,7 @@ def main() -> None:
             device=args.device,
             seed=args.seed * 1000 + number,
             workers=args.workers,
-            warm_up=100 if number == 0 else 10,
+            warm_up=100 if number == args.from_stage else 10,
         )
         args.out.mkdir(parents=True, exist_ok=True)
         weights = {
@@ -191,6 +194,7 @@ def main() -> None:
     record = {
         "recipe": args.recipe,
         "seed": args.seed,
+        "from_stage": args.from_stage,
         "started_from": args.start.name if args.start else None,
         "revision": args.revision or _revision(),
         "seconds": round(time.monotonic() - began, 1),
