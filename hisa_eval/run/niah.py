@@ -203,14 +203,14 @@ def execute(run: NiahRun, folder: Folder, reporter: Reporter, *, threads: int | 
         kept = sum(record["status"] == "ok" for record in store.records())
         where = f"{folder.path}: {len(run.grid)} samples"
         reporter.phase(f"resuming {where}, {kept} finished" if store.resumed else where)
-        described.pop("device", None)
+        decisive = {name: fact for name, fact in described.items() if name not in ("device", "description")}
         runner = Runner(
             model,
             run.task,
             score,
             run.indexers,
             name=COMMAND,
-            identity={"model": described, "task": dict(run.task.describe()), "device": run.device},
+            identity={"model": decisive, "task": dict(run.task.describe()), "device": run.device},
             seed=run.settings.seed,
             probe=run.settings.probe,
         )

@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping
 from typing import Any, TextIO
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.text import Text
 
 from hisa_eval.config.grammar import format_depth, format_length
 from hisa_eval.run.grid import Cell, Grid, Step
@@ -183,6 +184,7 @@ class Bar(Silent):
             TextColumn("[cyan]{task.description}"),
             BarColumn(),
             TextColumn("{task.completed:.0f}/{task.total:.0f} samples"),
+            TimeElapsedColumn(),
             TextColumn("{task.fields[left]}"),
             console=console,
             transient=True,
@@ -191,7 +193,7 @@ class Bar(Silent):
 
     def phase(self, text: str) -> None:
         """A slow part of the start begins."""
-        self._console.print(text, style="dim", highlight=False, markup=False)
+        self._console.print(Text(text, style="dim"))
 
     def begin(self, grid: Grid) -> None:
         """The grid is about to run."""
@@ -219,7 +221,7 @@ class Bar(Silent):
         records = self._cells.add(step, record)
         if records and any(record["status"] != "ok" for record in records):
             line = cell_line(step.cell, records, reused)
-            self._console.print(line, style="yellow", highlight=False, markup=False)
+            self._console.print(Text(line, style="yellow"))
 
     def end(self) -> None:
         """No step will follow."""
