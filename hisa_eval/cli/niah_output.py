@@ -12,7 +12,7 @@ from hisa_eval.cli.output import print_json, print_note, print_table, stderr
 from hisa_eval.config.grammar import format_length
 from hisa_eval.run.device import free_bytes
 from hisa_eval.run.forecast import Forecast
-from hisa_eval.run.niah import NiahRun, Reporter, load_model
+from hisa_eval.run.niah import NiahRun, Reporter, load_model, time_one_sample
 from hisa_eval.run.progress import Bar, Lines, Silent, format_seconds
 
 if TYPE_CHECKING:
@@ -53,6 +53,8 @@ def show_forecast(run: NiahRun, folder: Folder, as_json: bool) -> None:
     """Cells, tokens, memory and expected time; nothing is run or written."""
     forecast = Forecast(run.grid, run.indexers, run.topk, run.device)
     model = load_model(run)
+    timed = time_one_sample(run, model)
+    forecast.measured(*timed)
     by_label = {indexer.label: indexer for indexer in run.indexers}
     free = free_bytes(run.device)
     rows: list[dict[str, Any]] = [
@@ -97,7 +99,11 @@ def show_forecast(run: NiahRun, folder: Folder, as_json: bool) -> None:
         title=f"{len(run.grid.cells())} cells, {len(run.grid)} samples, about {format_seconds(total)}",
         right=["samples", "tokens computed", "peak memory", "time"],
     )
-    print(f"times as of {forecast.speed.machine}; memory free now: {_memory(free, None)}")
+    length, label, seconds = timed
+    print(
+        f"times follow from one sample of {format_length(length)} with {label}, which took "
+        f"{format_seconds(seconds)} here; free memory: {_memory(free, None)}"
+    )
     print(f"would {'resume' if folder.resumed else 'write to'} {folder.path}; nothing was written")
 
 

@@ -1,4 +1,4 @@
-"""How long a run will take: operations counted from the algorithm, times constants measured once."""
+"""How long a run will take: operations counted from the algorithm, times constants, scaled to the machine."""
 
 from __future__ import annotations
 
@@ -43,7 +43,6 @@ class Speed:
     """Seconds per operation of `Work`, and per sample, of the embedded model on one kind of machine.
 
     Attributes:
-        machine: What it was measured on.
         sample: Seconds that every sample costs, its decoding included.
         token: Seconds per token computed.
         flat: Seconds per score of a flat or block scan.
@@ -51,7 +50,6 @@ class Speed:
         attended: Seconds per key attended to.
     """
 
-    machine: str
     sample: float
     token: float
     flat: float
@@ -70,10 +68,10 @@ class Speed:
 
 
 SPEEDS: Mapping[str, Speed] = {
-    "cpu": Speed("2 CPU cores", 0.1, 6e-5, 6e-9, 2.4e-8, 2e-7),
-    "cuda": Speed("one H200", 0.1, 1e-7, 1e-11, 1e-10, 1e-9),
+    "cpu": Speed(sample=0.3, token=6e-5, flat=6e-9, candidate=1e-8, attended=2e-7),
+    "cuda": Speed(sample=0.1, token=1e-6, flat=1e-11, candidate=5e-11, attended=1e-9),
 }
-"""Measured with the embedded model by `device`."""
+"""Of the embedded model by device; `Forecast.measured` scales them to the machine at hand."""
 
 
 def capped(rows: float, cap: float) -> float:
@@ -141,7 +139,8 @@ class Forecast:
 
     def __init__(self, grid: Grid, indexers: Sequence[Indexer], topk: int, device: str) -> None:
         self.grid = grid
-        self.speed = SPEEDS[device]
+        self.scale = 1.0
+        self._speed = SPEEDS[device]
         self._topk = topk
         self._indexers = {one.label: (one.name, dict(one.settings)) for one in indexers}
 
@@ -152,7 +151,18 @@ class Forecast:
 
     def seconds(self, step: Step) -> float:
         """Expected seconds of one step."""
-        return self.speed.seconds(self.work(step))
+        return self.scale * self._speed.seconds(self.work(step))
+
+    def measured(self, length: int, indexer: str, seconds: float) -> None:
+        """Scale the forecast to a machine on which one whole prompt took `seconds`.
+
+        Args:
+            length: Its tokens.
+            indexer: Label of the indexer that it ran with.
+            seconds: Wall time, decoding included.
+        """
+        name, settings = self._indexers[indexer]
+        self.scale = seconds / self._speed.seconds(prefill_work(length, name, settings, self._topk))
 
     def lines(self) -> list[Line]:
         """One line per length and indexer, in running order."""
@@ -162,6 +172,9 @@ class Forecast:
             work = self.work(step)
             old = found.get(place, Line(*place, 0, 0.0, 0.0))
             found[place] = Line(
-                *place, old.n_samples + 1, old.tokens + work.tokens, old.seconds + self.speed.seconds(work)
+                *place,
+                old.n_samples + 1,
+                old.tokens + work.tokens,
+                old.seconds + self.scale * self._speed.seconds(work),
             )
         return list(found.values())

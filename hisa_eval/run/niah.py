@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 
 COMMAND = "niah"
 
+TIMED_LENGTH = 2048
+"""Tokens of the prompt that a forecast times."""
+
 
 class Reporter(Observer, Protocol):
     """An observer that is also told of the slow parts before the grid."""
@@ -170,6 +173,29 @@ def load_model(run: NiahRun, *, threads: int | None = None) -> Model:
     with input_errors():
         run.task.sample(run.grid.lengths[0], run.grid.depths[-1], 0, model.tokenizer)
     return model
+
+
+def time_one_sample(run: NiahRun, model: Model) -> tuple[int, str, float]:
+    """How long this machine takes for one short prompt, after one for warming up.
+
+    Args:
+        run: A checked run.
+        model: Its model.
+
+    Returns:
+        Tokens of the context, label of the indexer, seconds.
+    """
+    indexer, seconds = run.indexers[0], 0.0
+    length = min(TIMED_LENGTH, run.grid.lengths[0])
+    try:
+        run.task.sample(length, 100.0, 0, model.tokenizer)
+    except ValueError:
+        length = run.grid.lengths[0]
+    for index in range(2):
+        sample = run.task.sample(length, 100.0, index, model.tokenizer)
+        answer = model.generate(sample, indexer, probe=run.settings.probe)
+        seconds = answer.prefill_seconds + answer.decode_seconds
+    return length, indexer.label, seconds
 
 
 def execute(run: NiahRun, folder: Folder, reporter: Reporter, *, threads: int | None = None) -> Outcome:
