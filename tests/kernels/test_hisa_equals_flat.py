@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -80,6 +81,8 @@ def test_threads_of_the_caller_are_left_alone() -> None:
             torch.set_num_threads(threads)
             hisa_kernels.select_flat(*batch(torch.float32).args, TOPK)
             assert torch.get_num_threads() == threads
+            with ThreadPoolExecutor(1) as later:
+                assert later.submit(torch.get_num_threads).result() == threads
     finally:
         torch.set_num_threads(before)
 
