@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from hisa_kernels.memory import Scratch, rows_within, temp_bytes
+from hisa_kernels.memory import Scratch, rows_within, tile_bytes
 from hisa_kernels.reference.keys import Keys
 from hisa_kernels.reference.score_tile import GEMM_GRAIN, round_up, weigh_heads
 from hisa_kernels.rows import Rows, to_device
@@ -58,9 +58,9 @@ def by_gathering(
     height = heads if q.device.type == "cuda" else max(heads, GEMM_GRAIN)
     q_tile = torch.zeros((n_rows, height, dim), dtype=torch.float32, device=q.device)
     q_tile[:, :heads] = q
-    step = rows_within(temp_bytes(q.device), 4 * out.shape[1] * max(dim, height), n_rows)
-    for at in range(0, n_rows, step):
-        tile = slice(at, at + step)
+    step = rows_within(tile_bytes(q.device), 4 * out.shape[1] * max(dim, height), n_rows)
+
+    def work(tile: slice, scratch: Scratch) -> None:
         first = starts[tile, None] + blocks[tile].long() * block_size
         position = (first[:, :, None] + offset).flatten(1)
         hidden = (blocks[tile, :, None] < 0).expand(-1, -1, block_size).flatten(1)
@@ -69,6 +69,8 @@ def by_gathering(
         dots = torch.bmm(q_tile[tile], gathered.transpose(1, 2)).relu_()[:, :heads]
         weigh_heads(dots.unbind(1), weights[tile].t()[:, :, None].unbind(0), out[tile])
         out[tile].masked_fill_(hidden, -torch.inf)
+
+    spread(work, [slice(at, at + step) for at in range(0, n_rows, step)], q.device)
 
 
 def by_grouping(
