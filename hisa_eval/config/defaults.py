@@ -9,7 +9,7 @@ from typing import Any
 
 NIAH: dict[str, Any] = {
     "lengths": "4k..32k",
-    "depths": "11",
+    "depths": "5",
     "samples": 1,
     "needle": "single-number",
     "distractors": None,
