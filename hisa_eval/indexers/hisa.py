@@ -37,11 +37,14 @@ class HisaIndexer(BlockIndexer):
     options: HisaOptions
 
     def least_blocks(self, topk: int) -> int:
-        """Blocks that a row gets at the least: `num_blocks`, or with `ratio` enough to hold k tokens."""
+        """Blocks that a row gets at the least: `num_blocks`, or with `ratio` enough to hold k tokens.
+
+        One block more than k / B, because the newest block may be visible in part only.
+        """
         if self.options.ratio is None:
             return self.options.num_blocks
         forced = FORCED_COUNT[self.options.forced] if self.options.forced_in_budget else 0
-        return max(ceil(topk / self.options.block_size), forced)
+        return max(ceil(topk / self.options.block_size) + 1, forced)
 
     def check_budget(self, topk: int) -> None:
         """Refuse options whose candidates cannot fill `topk`, before anything is loaded.
@@ -65,8 +68,8 @@ class HisaIndexer(BlockIndexer):
     def least_selected(self, visible: int, topk: int) -> int:
         """Fewest keys that a row may get.
 
-        It is min(k, visible), unless m * B exceeds k by less than B - 1: a partly visible newest block among
-        the m then leaves fewer candidates than k.
+        It is min(k, visible), unless a fixed m * B exceeds k by less than B - 1: a partly visible newest
+        block among the m then leaves fewer candidates than k.
 
         Args:
             visible: Keys that the row sees.

@@ -2,6 +2,7 @@
 
 The plain model, DeepSeek's recipe:
     python -m hisa_eval.models.nano.training.train --recipe plain --out build/nano
+A training that was cut in two goes on with --start FOLDER --from-stage N.
 The second model, its indexer trained on with a block-level loss:
     python -m hisa_eval.models.nano.training.train --recipe hier --start build/nano --out build/nano-hier
 """
@@ -203,7 +204,9 @@ def main() -> None:
         "stages": [vars(stage) for stage in RECIPES[args.recipe]],
         "log": log,
     }
-    (args.out / "training.json").write_text(json.dumps(record, indent=1) + "\n")
+    earlier = args.start / "training.json" if args.from_stage and args.start else None
+    parts = json.loads(earlier.read_text())["parts"] if earlier and earlier.exists() else []
+    (args.out / "training.json").write_text(json.dumps({"parts": [*parts, record]}, indent=1) + "\n")
 
 
 if __name__ == "__main__":

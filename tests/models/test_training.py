@@ -1,0 +1,91 @@
+"""The trainer's data and losses; a few real steps on the CPU."""
+
+from __future__ import annotations
+
+import json
+import random
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from hisa_eval.models.nano.architecture import BYTE_OFFSET, EOS_ID
+from hisa_eval.models.nano.training import train
+from hisa_eval.models.nano.training.attention import IndexerInputs, _select
+from hisa_eval.models.nano.training.sequences import ANSWER, FIRST, build_repeats, build_sequence
+from hisa_eval.models.nano.training.stages import PLAIN
+from hisa_eval.models.nano.training.text import haystack
+
+
+@pytest.mark.parametrize("length", [128, 256, 1024, 4096, 16384])
+def test_sequences_have_their_length_and_their_answers_in_the_text(length: int) -> None:
+    sequence = build_sequence(length, 8, random.Random(length))
+    assert len(sequence.ids) == len(sequence.classes) == length
+    text = bytes(max(int(i) - BYTE_OFFSET, 0) for i in sequence.ids)
+    ends = np.flatnonzero(sequence.ids == EOS_ID)
+    assert len(ends) > 0
+    for end in ends:
+        first = end
+        while sequence.classes[first - 1] in (ANSWER, FIRST):
+            first -= 1
+        answer = text[first:end].strip(b" .")
+        assert answer in text[:first]
+
+
+def test_same_seed_same_bytes() -> None:
+    one, two = (build_sequence(2048, 16, random.Random(3)) for _ in range(2))
+    assert np.array_equal(one.ids, two.ids)
+
+
+def test_repeats_repeat() -> None:
+    sequence = build_repeats(512, random.Random(0))
+    assert (sequence.classes > 0).mean() > 0.3
+
+
+def test_rulers_own_needle_is_held_out() -> None:
+    rng = random.Random(0)
+    text = b"".join(
+        bytes(max(int(i) - BYTE_OFFSET, 0) for i in build_sequence(8192, 64, rng).ids) for _ in range(20)
+    )
+    assert b"is: " in text
+    assert b"One of the special magic numbers for" not in text
+    assert b"mentioned in the provided text" not in text
+
+
+def test_haystacks_have_the_size_asked_for() -> None:
+    assert {len(haystack(size, random.Random(size))) for size in (1, 77, 5000)} == {1, 77, 5000}
+
+
+def test_selection_of_the_sparse_stage_is_causal_and_keeps_the_budget() -> None:
+    generator = torch.Generator().manual_seed(0)
+    inputs = IndexerInputs(
+        torch.randn(1, 40, 2, 8, generator=generator),
+        torch.randn(1, 40, 8, generator=generator),
+        torch.rand(1, 40, 2, generator=generator) + 0.1,
+    )
+    keep = _select(inputs, 8)[0]
+    assert not keep.triu(1).any()
+    # Scores that are exactly 0 behind the ReLU tie at the threshold and are all kept.
+    assert (keep.sum(1) >= torch.arange(1, 41).clamp(max=8)).all()
+
+
+def test_trains_saves_and_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    common = ["train", "--recipe", "smoke", "--device", "cpu", "--workers", "0"]
+    monkeypatch.setattr("sys.argv", [*common, "--out", str(tmp_path / "a")])
+    train.main()
+    (record,) = json.loads((tmp_path / "a" / "training.json").read_text())["parts"]
+    assert [entry["stage"] for entry in record["log"]] == ["128", "256-sparse", "256"]
+    assert all(len(entry["kl"]) == 2 and min(entry["kl"]) > 0 for entry in record["log"])
+    assert record["log"][-1]["block"]
+    further = ["--start", str(tmp_path / "a"), "--from-stage", "2", "--out", str(tmp_path / "b")]
+    monkeypatch.setattr("sys.argv", [*common, *further])
+    train.main()
+    parts = json.loads((tmp_path / "b" / "training.json").read_text())["parts"]
+    assert [len(part["log"]) for part in parts] == [3, 1]
+
+
+def test_the_recipe_ends_sparse() -> None:
+    assert PLAIN[-1].budgets
+    assert max(stage.length for stage in PLAIN) == 131072
+    assert not any(stage.block_sizes or stage.indexer_only for stage in PLAIN)
