@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 NIAH: dict[str, Any] = {
-    "lengths": "4k..32k",
+    "lengths": "2k..16k",
     "depths": "5",
     "samples": 1,
     "needle": "single-number",
