@@ -13,6 +13,7 @@ from hisa_eval.errors import UserError, unknown_name
 
 if TYPE_CHECKING:
     from hisa_eval.models.base import Model
+    from hisa_tasks.sample import Tokenizer
 
 _EMBEDDED: Mapping[str, str] = {
     "nano": (
@@ -82,6 +83,17 @@ def describe(name: str) -> Mapping[str, Any]:
         "context": config["max_position_embeddings"],
         "weights_bytes": (path / "model.safetensors").stat().st_size,
     }
+
+
+def tokenizer(name: str) -> Tokenizer:
+    """A model's own tokenizer, without its weights.
+
+    Raises:
+        UserError: as `folder`.
+    """
+    from hisa_eval.models.tokens import CheckpointTokenizer
+
+    return CheckpointTokenizer(folder(name))
 
 
 def load(name: str, *, device: str = "auto", seed: int = 0, topk: int | None = None) -> Model:

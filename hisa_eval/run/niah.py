@@ -118,7 +118,8 @@ def plan_niah(settings: NiahSettings) -> NiahRun:
         settings: Validated one by one.
 
     Raises:
-        UserError: names that do not exist, options that do not go together, files that cannot be used.
+        UserError: names that do not exist, options that do not go together, files that cannot be used, a
+            length too short for its needles.
     """
     indexers = tuple(indexer_registry.parse_list(settings.indexer))
     if settings.model not in model_registry.available():
@@ -161,18 +162,15 @@ def niah_folder(run: NiahRun, out: Path | None, *, resume: bool = True) -> Folde
 
 
 def load_model(run: NiahRun, *, threads: int | None = None) -> Model:
-    """The run's model, once the shortest context is known to hold its needles.
+    """The run's model.
 
     Raises:
-        UserError: the model cannot be loaded, or the shortest length is too short for the question.
+        UserError: the model cannot be loaded.
     """
     set_threads(threads)
-    model = model_registry.load(
+    return model_registry.load(
         run.settings.model, device=run.device, seed=run.settings.seed, topk=run.settings.topk
     )
-    with input_errors():
-        run.task.sample(run.grid.lengths[0], run.grid.depths[-1], 0, model.tokenizer)
-    return model
 
 
 def time_one_sample(run: NiahRun, model: Model) -> tuple[int, str, float]:

@@ -32,7 +32,7 @@ def build_sample(values: Mapping[str, Any], length: str, depth: float, index: in
     if settings.model not in model_registry.available():
         raise unknown_name("model", settings.model, model_registry.available())
     task = make_task(settings)
-    tokenizer = model_registry.load(settings.model, device="cpu").tokenizer
+    tokenizer = model_registry.tokenizer(settings.model)
     with input_errors("see hisa-eval show-prompt --help"):
         return task.sample(tokens, place, index, tokenizer)
 

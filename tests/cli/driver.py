@@ -100,6 +100,7 @@ def registry() -> dict[str, Any]:
     return {
         "available": lambda: ["oracle"],
         "describe": lambda name: facts,
+        "tokenizer": lambda name: Bytes(),
         "load": lambda name, **options: Oracle(facts["checkpoint"]),
     }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 
 import pytest
@@ -14,7 +15,7 @@ from hisa_eval.errors import UserError
 from hisa_eval.models import registry
 from hisa_eval.models.nano.architecture import BYTE_OFFSET, NANO_CONFIG
 from hisa_eval.models.nano.tokenizer import write_tokenizer
-from hisa_eval.models.transformers_dsa.tokens import CheckpointTokenizer
+from hisa_eval.models.tokens import CheckpointTokenizer
 
 NAMES = registry.available()
 
@@ -42,7 +43,7 @@ def test_tokenizer_files_are_the_built_ones(name: str, tmp_path) -> None:  # typ
         assert (registry.folder(name) / file).read_text() == (tmp_path / file).read_text()
 
 
-TOKENIZER = CheckpointTokenizer(str(registry.folder("nano")))
+TOKENIZER = CheckpointTokenizer(registry.folder("nano"))
 
 
 @given(st.text(max_size=200))
@@ -50,6 +51,10 @@ def test_a_byte_is_a_token_and_any_text_survives(text: str) -> None:
     ids = TOKENIZER.encode(text)
     assert ids == [byte + BYTE_OFFSET for byte in text.encode()]
     assert TOKENIZER.decode(ids) == text
+
+
+def test_a_mark_spelt_in_a_text_is_only_text() -> None:
+    assert TOKENIZER.encode("a</s>") == [byte + BYTE_OFFSET for byte in b"a</s>"]
 
 
 def test_positions_are_those_of_the_bytes() -> None:
@@ -71,7 +76,8 @@ def test_unknown_model_is_said_with_a_suggestion() -> None:
 
 
 def test_registry_needs_no_torch() -> None:
-    import subprocess
-
-    code = "import sys, hisa_eval.models.registry as r; r.describe('nano'); assert 'torch' not in sys.modules"
+    code = (
+        "import sys, hisa_eval.models.registry as r; r.describe('nano'); r.tokenizer('nano').encode('x'); "
+        "assert not {'torch', 'transformers'} & set(sys.modules)"
+    )
     subprocess.run([sys.executable, "-c", code], check=True)

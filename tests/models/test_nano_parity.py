@@ -8,9 +8,9 @@ from transformers.models.deepseek_v32.modeling_deepseek_v32 import DeepseekV32Fo
 
 from hisa_eval.indexers.dsa import DsaIndexer
 from hisa_eval.models import registry
+from hisa_eval.models.tokens import CheckpointTokenizer
 from hisa_eval.models.transformers_dsa.seams import load_swapped
 from hisa_eval.models.transformers_dsa.session import Session
-from hisa_eval.models.transformers_dsa.tokens import CheckpointTokenizer
 from hisa_tasks.niah import NiahTask
 
 LENGTH = 2432  # 2304 prompt tokens: 256 rows see more than k = 2048 keys
@@ -18,7 +18,7 @@ NAMES = ("nano", "nano-hier")
 
 
 def prompt(name: str) -> list[int]:
-    tokenizer = CheckpointTokenizer(str(registry.folder(name)))
+    tokenizer = CheckpointTokenizer(registry.folder(name))
     return tokenizer.encode(NiahTask().sample(LENGTH, 30.0, 0, tokenizer).prompt)
 
 

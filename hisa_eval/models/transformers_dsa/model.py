@@ -13,9 +13,9 @@ from hisa_eval.indexers.base import Indexer
 from hisa_eval.models.base import Generation
 from hisa_eval.models.errors import CellError
 from hisa_eval.models.registry import checkpoint_hash
+from hisa_eval.models.tokens import CheckpointTokenizer
 from hisa_eval.models.transformers_dsa.seams import load_swapped
 from hisa_eval.models.transformers_dsa.session import Session
-from hisa_eval.models.transformers_dsa.tokens import CheckpointTokenizer
 from hisa_tasks.sample import Sample, Tokenizer
 
 CHUNK = {"cpu": 2048, "cuda": 8192}
@@ -64,7 +64,7 @@ class TransformersModel:
         self._description = description
         self._device = device
         self._dtype = dtype
-        self._tokenizer = CheckpointTokenizer(str(path))
+        self._tokenizer = CheckpointTokenizer(path)
         self._model, self._runtime = load_swapped(str(path), dtype, device)
         if topk is not None:
             self._runtime.topk = topk
