@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from hisa_eval.fidelity.overlap import overlap
-from hisa_eval.indexers.base import Indexer
+from hisa_eval.indexers.base import Indexer, IndexerState
 
 ROW_STRIDE = 128
 """One row in this many is compared."""
@@ -50,6 +50,7 @@ def compare_rows(
     k: Tensor,
     weights: Tensor,
     ends: Tensor,
+    state: IndexerState | None = None,
 ) -> list[RowFigures]:
     """Select with both indexers for the same queries of one sequence and compare.
 
@@ -64,9 +65,10 @@ def compare_rows(
         k: Keys `[N, D]`.
         weights: Gates `[R, H]`.
         ends: One past each query's last visible key `[R]` int32.
+        state: The indexer's memory of the sequence, where there is one; it spares work and changes nothing.
     """
     starts = torch.zeros_like(ends)
-    chosen = indexer.select(q, k, weights, starts, ends, topk)
+    chosen = indexer.select(q, k, weights, starts, ends, topk, state=state)
     wanted = flat.select(q, k, weights, starts, ends, topk)
     figures = overlap(chosen, wanted)
     return [

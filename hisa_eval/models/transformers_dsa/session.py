@@ -187,7 +187,14 @@ class Session:
         def watch(layer: int, q: Tensor, k: Tensor, weights: Tensor, ends: Tensor) -> None:
             picked = torch.tensor(rows if last_rows is None else [*rows, length - 1], device=q.device)
             found = compare_rows(
-                indexer, self._flat, self._runtime.topk, q[picked], k, weights[picked], ends[picked]
+                indexer,
+                self._flat,
+                self._runtime.topk,
+                q[picked],
+                k,
+                weights[picked],
+                ends[picked],
+                self._runtime.states[layer],
             )
             if last_rows is not None:
                 last_rows[layer] = found.pop()
