@@ -131,6 +131,9 @@ def plan_niah(settings: NiahSettings) -> NiahRun:
         if check is not None:
             check(topk)
     task = make_task(settings)
+    grid = make_grid(settings.lengths, settings.depths, settings.samples, [one.label for one in indexers])
+    with input_errors():
+        task.sample(grid.lengths[0], grid.depths[-1], 0, model_registry.tokenizer(settings.model))
     return NiahRun(
         settings=settings,
         device=resolve_device(settings.device),
@@ -138,7 +141,7 @@ def plan_niah(settings: NiahSettings) -> NiahRun:
         checkpoint=facts["checkpoint"],
         task=task,
         indexers=indexers,
-        grid=make_grid(settings.lengths, settings.depths, settings.samples, [one.label for one in indexers]),
+        grid=grid,
     )
 
 
