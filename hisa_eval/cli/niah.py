@@ -23,6 +23,7 @@ def niah(
     indexer: options.Indexers = None,
     topk: options.TopK = None,
     device: options.Device = None,
+    dtype: options.Dtype = None,
     probe: Annotated[
         bool | None,
         typer.Option(
@@ -131,6 +132,7 @@ def niah(
         "indexer": indexer,
         "topk": topk,
         "device": device,
+        "dtype": dtype,
         "probe": probe,
     }
     merged = layer(flags, config)

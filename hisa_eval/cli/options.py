@@ -65,6 +65,9 @@ Indexers = Annotated[
 ModelName = Annotated[str | None, _option("model", "Who answers (hisa-eval list models).", MODEL, "NAME")]
 TopK = Annotated[int | None, _option("topk", "Token budget k of the indexer.", MODEL, "K", "the model's own")]
 Device = Annotated[str | None, _option("device", "auto, cpu or cuda.", MODEL, "NAME")]
+Dtype = Annotated[
+    str | None, _option("dtype", "auto (f32 on a CPU, bf16 on CUDA), f32 or bf16.", MODEL, "NAME")
+]
 Seed = Annotated[int | None, _option("seed", "Decides keys, values, haystacks and random depths.", GRID, "N")]
 Config = Annotated[
     Path | None,

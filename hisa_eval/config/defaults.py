@@ -18,6 +18,7 @@ NIAH: dict[str, Any] = {
     "model": "nano",
     "topk": None,
     "device": "auto",
+    "dtype": "auto",
     "seed": 0,
     "max_new_tokens": None,
     "probe": True,

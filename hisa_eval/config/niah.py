@@ -11,6 +11,7 @@ from hisa_eval.config.grammar import parse_depths, parse_lengths
 from hisa_eval.errors import UserError, unknown_name
 
 Device = Literal["auto", "cpu", "cuda"]
+Dtype = Literal["auto", "f32", "bf16"]
 
 
 def _depths(value: Any, info: ValidationInfo) -> tuple[float, ...]:
@@ -37,6 +38,7 @@ class NiahSettings(BaseModel):
         model: Name of the model.
         topk: Token budget k in place of the model's own.
         device: Where the model runs; `auto` takes CUDA where there is one.
+        dtype: Of weights and activations; `auto` is f32 on a CPU and bf16 on CUDA.
         max_new_tokens: Room for the answer in tokens in place of the needle's own.
         probe: Also compare each selection with flat DSA's.
     """
@@ -54,6 +56,7 @@ class NiahSettings(BaseModel):
     model: Annotated[str, Field(min_length=1)]
     topk: Annotated[int, Field(ge=1)] | None
     device: Device
+    dtype: Dtype
     max_new_tokens: Annotated[int, Field(ge=1, le=65_536)] | None
     probe: bool
 

@@ -96,26 +96,32 @@ def tokenizer(name: str) -> Tokenizer:
     return CheckpointTokenizer(folder(name))
 
 
-def load(name: str, *, device: str = "auto", seed: int = 0, topk: int | None = None) -> Model:
+def load(
+    name: str, *, device: str = "cpu", dtype: str = "f32", seed: int = 0, topk: int | None = None
+) -> Model:
     """Load a model.
 
     Args:
         name: As in `available`.
-        device: `"auto"`, `"cpu"` or `"cuda"`.
+        device: `"cpu"` or `"cuda"`.
+        dtype: Of weights and activations, `"f32"` or `"bf16"`.
         seed: Seeds torch, so that nothing in a run depends on chance.
         topk: Token budget k; the checkpoint's own by default.
 
     Raises:
-        UserError: as `folder`, or CUDA is asked for and there is none.
+        UserError: as `folder`.
     """
     path = folder(name)
     import torch
 
     from hisa_eval.models.transformers_dsa.model import TransformersModel
 
-    if device == "cuda" and not torch.cuda.is_available():
-        raise UserError("device 'cuda' is asked for and torch sees no GPU", "use --device cpu")
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
     torch.manual_seed(seed)
-    return TransformersModel(path, name=name, description=_EMBEDDED[name], device=device, topk=topk)
+    return TransformersModel(
+        path,
+        name=name,
+        description=_EMBEDDED[name],
+        device=device,
+        dtype={"f32": torch.float32, "bf16": torch.bfloat16}[dtype],
+        topk=topk,
+    )

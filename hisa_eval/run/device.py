@@ -33,6 +33,21 @@ def resolve_device(device: str) -> str:
     raise UserError(f"--device cuda: {why}", "use --device cpu, or see hisa-eval doctor")
 
 
+def resolve_dtype(dtype: str, device: str) -> str:
+    """The dtype that a run uses.
+
+    Args:
+        dtype: `auto`, `f32` or `bf16`.
+        device: `cpu` or `cuda`.
+
+    Returns:
+        `f32` or `bf16`: by itself what the device computes fast.
+    """
+    if dtype != "auto":
+        return dtype
+    return "bf16" if device == "cuda" else "f32"
+
+
 def set_threads(threads: int | None) -> None:
     """Use this many CPU threads; None leaves torch's own choice."""
     if threads is not None:

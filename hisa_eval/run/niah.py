@@ -14,7 +14,7 @@ from hisa_eval.config.niah import NiahSettings
 from hisa_eval.errors import UserError, unknown_name
 from hisa_eval.indexers import registry as indexer_registry
 from hisa_eval.models import registry as model_registry
-from hisa_eval.run.device import device_facts, resolve_device, set_threads
+from hisa_eval.run.device import device_facts, resolve_device, resolve_dtype, set_threads
 from hisa_eval.run.folder import Folder, choose_folder, named_folder
 from hisa_eval.run.grid import Grid, make_grid
 from hisa_eval.run.manifest import collect_environment
@@ -47,6 +47,7 @@ class NiahRun:
     Attributes:
         settings: As given.
         device: Where the model runs, `auto` resolved.
+        dtype: Of weights and activations, `auto` resolved.
         topk: Token budget k that the model uses.
         checkpoint: Hash of the model's files.
         task: Makes the samples.
@@ -56,6 +57,7 @@ class NiahRun:
 
     settings: NiahSettings
     device: str
+    dtype: str
     topk: int
     checkpoint: str
     task: NiahTask
@@ -70,6 +72,7 @@ class NiahRun:
             "command": COMMAND,
             "indexer": [indexer.label for indexer in self.indexers],
             "device": self.device,
+            "dtype": self.dtype,
             "topk": self.topk,
             "checkpoint": self.checkpoint,
             "max_new_tokens": self.task.max_new_tokens,
@@ -134,9 +137,11 @@ def plan_niah(settings: NiahSettings) -> NiahRun:
     grid = make_grid(settings.lengths, settings.depths, settings.samples, [one.label for one in indexers])
     with input_errors():
         task.sample(grid.lengths[0], grid.depths[-1], 0, model_registry.tokenizer(settings.model))
+    device = resolve_device(settings.device)
     return NiahRun(
         settings=settings,
-        device=resolve_device(settings.device),
+        device=device,
+        dtype=resolve_dtype(settings.dtype, device),
         topk=topk,
         checkpoint=facts["checkpoint"],
         task=task,
@@ -172,7 +177,11 @@ def load_model(run: NiahRun, *, threads: int | None = None) -> Model:
     """
     set_threads(threads)
     return model_registry.load(
-        run.settings.model, device=run.device, seed=run.settings.seed, topk=run.settings.topk
+        run.settings.model,
+        device=run.device,
+        dtype=run.dtype,
+        seed=run.settings.seed,
+        topk=run.settings.topk,
     )
 
 

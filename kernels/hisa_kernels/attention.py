@@ -33,5 +33,5 @@ def sparse_mla(
     Source: HISA, arXiv 2603.28458, equation 3; absorption as in DeepSeek-V2, arXiv 2405.04434.
     """
     check_attention(q, kv, indices, scale, value_dim)
-    run = implementation("sparse_mla", backend, q.device)
+    run = implementation("sparse_mla", backend, q, kv)
     return run(q, kv, indices, scale=scale, value_dim=value_dim)

@@ -41,7 +41,7 @@ def pool_keys(
     check_keys(k, k_scale)
     check_positive("block_size", block_size)
     check_choice("pooling", pooling, POOLINGS)
-    run = implementation("pool_keys", backend, k.device)
+    run = implementation("pool_keys", backend, k)
     return run(k, block_size, pooling=pooling, k_scale=k_scale)
 
 
@@ -91,7 +91,7 @@ def block_scores(
     rows = check_rows(starts, ends, k, q.shape[0], k.shape[0])
     check_matrix("the block score matrix", q.shape[0], int(rows.blocks(block_size).max(initial=1)))
     check_cache(cache, block_size, pooling, rows)
-    run = implementation("block_scores", backend, k.device)
+    run = implementation("block_scores", backend, q, k)
     return run(q, k, weights, rows, block_size=block_size, pooling=pooling, k_scale=k_scale, cache=cache)
 
 
@@ -154,7 +154,7 @@ def select_blocks(
     check_scoring(q, k, weights, k_scale)
     rows = check_rows(starts, ends, k, q.shape[0], k.shape[0])
     check_cache(cache, block_size, pooling, rows)
-    run = implementation("select_blocks", backend, k.device)
+    run = implementation("select_blocks", backend, q, k)
     return run(q, k, weights, rows, options, k_scale=k_scale, cache=cache)
 
 
@@ -197,5 +197,5 @@ def select_block_sparse(
     check_scoring(q, k, weights, k_scale)
     rows = check_rows(starts, ends, k, q.shape[0], k.shape[0])
     check_cache(cache, block_size, pooling, rows)
-    run = implementation("select_block_sparse", backend, k.device)
+    run = implementation("select_block_sparse", backend, q, k)
     return run(q, k, weights, rows, options, k_scale=k_scale, cache=cache)

@@ -132,7 +132,7 @@ def check_rows(starts: Tensor, ends: Tensor, like: Tensor, n_rows: int, n_keys: 
         check_extent(name, tensor, 0, n_rows, "the number of rows")
         check_device(name, tensor, like, "the batch")
     both = torch.stack((starts, ends)).cpu().numpy().astype("int64")
-    rows = Rows(both[0], both[1], like.device)
+    rows = Rows(both[0], both[1], like.device, (starts.contiguous(), ends.contiguous()))
     wrong = (rows.starts < 0) | (rows.ends < rows.starts) | (rows.ends > n_keys)
     if wrong.any():
         row = int(wrong.argmax())

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import importlib
+import importlib.metadata
 import importlib.util
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
+from torch import Tensor
 
 BACKENDS = ("auto", "reference", "tilelang")
 
@@ -26,16 +28,25 @@ REFERENCE = {
 """Plain PyTorch, any device; every operator has one."""
 
 TILELANG: dict[str, str] = {}
-"""GPU kernels, operator by operator; `"auto"` prefers them on CUDA."""
+"""GPU kernels, operator by operator; `"auto"` prefers them on CUDA for the dtypes of `TILELANG_DTYPES`."""
+
+TILELANG_DTYPES: dict[str, tuple[torch.dtype, ...]] = {
+    "topk_indices": (torch.float32,),
+    "sparse_mla": (torch.bfloat16,),
+}
+"""Inputs that an operator's kernel takes, where they are not those of `LOW_PRECISION`."""
+
+LOW_PRECISION = (torch.bfloat16, torch.float8_e4m3fn)
+"""Inputs that the kernels are written for: what tensor cores multiply without rounding them first."""
 
 
-def implementation(operator: str, backend: str, device: torch.device) -> Callable[..., Any]:
+def implementation(operator: str, backend: str, *inputs: Tensor) -> Callable[..., Any]:
     """The function that runs `operator`.
 
     Args:
         operator: Public operator name.
         backend: `"auto"`, `"reference"` or `"tilelang"`.
-        device: Where the inputs live.
+        *inputs: What the operator multiplies or compares; their device and dtypes decide.
 
     Raises:
         ValueError: `backend` is unknown.
@@ -44,11 +55,24 @@ def implementation(operator: str, backend: str, device: torch.device) -> Callabl
     if backend not in BACKENDS:
         raise ValueError(f"backend is {backend!r}: choose one of {', '.join(BACKENDS)}")
     if backend == "tilelang":
-        _require_tilelang(operator, device)
+        _require_tilelang(operator, inputs)
         return _load(TILELANG[operator])
-    if backend == "auto" and operator in TILELANG and _tilelang_runs_on(device):
+    known = TILELANG_DTYPES.get(operator, LOW_PRECISION)
+    fits = operator in TILELANG and all(tensor.dtype in known for tensor in inputs)
+    if backend == "auto" and fits and _tilelang_runs_on(inputs[0].device):
         return _load(TILELANG[operator])
     return _load(REFERENCE[operator])
+
+
+def backend_in_use(device: torch.device | str, dtype: torch.dtype) -> str:
+    """What `"auto"` means for scoring on `device` with inputs of `dtype`: for manifests.
+
+    Returns:
+        `"reference"`, or `"tilelang <version>"`.
+    """
+    if TILELANG and dtype in LOW_PRECISION and _tilelang_runs_on(torch.device(device)):
+        return f"tilelang {importlib.metadata.version('tilelang')}"
+    return "reference"
 
 
 def _load(target: str) -> Callable[..., Any]:
@@ -60,12 +84,13 @@ def _tilelang_runs_on(device: torch.device) -> bool:
     return device.type == "cuda" and importlib.util.find_spec("tilelang") is not None
 
 
-def _require_tilelang(operator: str, device: torch.device) -> None:
+def _require_tilelang(operator: str, inputs: Sequence[Tensor]) -> None:
     if importlib.util.find_spec("tilelang") is None:
         raise RuntimeError(
             "backend 'tilelang' needs the tilelang package: install hisa-eval[kernels], "
             "or pass backend='auto'"
         )
+    device = inputs[0].device
     if device.type != "cuda":
         raise RuntimeError(
             f"backend 'tilelang' (extra hisa-eval[kernels]) needs CUDA tensors but these are on {device}: "
@@ -74,4 +99,12 @@ def _require_tilelang(operator: str, device: torch.device) -> None:
     if operator not in TILELANG:
         raise RuntimeError(
             f"{operator} has no TileLang kernel in this version of hisa-eval[kernels]: pass backend='auto'"
+        )
+    known = TILELANG_DTYPES.get(operator, LOW_PRECISION)
+    foreign = [tensor.dtype for tensor in inputs if tensor.dtype not in known]
+    if foreign:
+        names = " or ".join(str(dtype).removeprefix("torch.") for dtype in known)
+        raise RuntimeError(
+            f"the TileLang kernel of {operator} takes {names} but these are "
+            f"{str(foreign[0]).removeprefix('torch.')}: convert them, or pass backend='auto'"
         )

@@ -43,7 +43,7 @@ def index_scores(
     check_scoring(q, k, weights, k_scale)
     check_matrix("the score matrix", q.shape[0], k.shape[0])
     rows = check_rows(starts, ends, k, q.shape[0], k.shape[0])
-    run = implementation("index_scores", backend, k.device)
+    run = implementation("index_scores", backend, q, k)
     return run(q, k, weights, rows, k_scale=k_scale)
 
 
@@ -72,7 +72,7 @@ def topk_indices(scores: Tensor, starts: Tensor, ends: Tensor, topk: int, *, bac
     check_tensor("scores", scores, "M N", (torch.float32,))
     check_positive("topk", topk)
     rows = check_rows(starts, ends, scores, scores.shape[0], scores.shape[1])
-    return implementation("topk_indices", backend, scores.device)(scores, rows, topk)
+    return implementation("topk_indices", backend, scores)(scores, rows, topk)
 
 
 @torch.no_grad()
@@ -111,5 +111,5 @@ def select_flat(
     check_scoring(q, k, weights, k_scale)
     check_positive("topk", topk)
     rows = check_rows(starts, ends, k, q.shape[0], k.shape[0])
-    run = implementation("select_flat", backend, k.device)
+    run = implementation("select_flat", backend, q, k)
     return run(q, k, weights, rows, topk, k_scale=k_scale)

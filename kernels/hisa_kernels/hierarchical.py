@@ -72,7 +72,7 @@ def candidate_scores(
                 f"row {row} sees {int(seen[row])} blocks but blocks reach to {int(blocks[row].amax())}: "
                 f"pass blocks that its range covers"
             )
-    run = implementation("candidate_scores", backend, k.device)
+    run = implementation("candidate_scores", backend, q, k)
     return run(q, k, weights, rows, blocks, block_size, k_scale=k_scale)
 
 
@@ -138,5 +138,5 @@ def select_hisa(
     check_scoring(q, k, weights, k_scale)
     rows = check_rows(starts, ends, k, q.shape[0], k.shape[0])
     check_cache(cache, block_size, pooling, rows)
-    run = implementation("select_hisa", backend, k.device)
+    run = implementation("select_hisa", backend, q, k)
     return run(q, k, weights, rows, topk, options, k_scale=k_scale, cache=cache)

@@ -58,11 +58,13 @@ class Rows:
         starts: First visible key of each row, int64.
         ends: One past its last visible key, int64.
         device: Where the tensors of the batch live.
+        on_device: `starts` and `ends` `[M]` int32 as tensors of that device, where they came as such.
     """
 
     starts: NDArray[np.int64]
     ends: NDArray[np.int64]
     device: torch.device
+    on_device: tuple[Tensor, Tensor] | None = None
 
     def __len__(self) -> int:
         return len(self.starts)
@@ -78,7 +80,19 @@ class Rows:
 
     def part(self, index: Index) -> Rows:
         """Some of the rows."""
-        return Rows(self.starts[index], self.ends[index], self.device)
+        both = None
+        if self.on_device is not None and isinstance(index, slice):
+            both = (self.on_device[0][index], self.on_device[1][index])
+        return Rows(self.starts[index], self.ends[index], self.device, both)
+
+    def bounds(self) -> tuple[Tensor, Tensor]:
+        """`starts` and `ends` `[M]` int32 on the device, contiguous."""
+        if self.on_device is not None:
+            return self.on_device
+        return (
+            to_device(self.starts.astype(np.int32), self.device),
+            to_device(self.ends.astype(np.int32), self.device),
+        )
 
     def span(self) -> tuple[int, int]:
         """The first key that any row sees, and one past the last one."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Callable
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -127,20 +128,31 @@ def test_tilelang_off_the_gpu_names_the_extra(monkeypatch: pytest.MonkeyPatch) -
         hisa(backend="tilelang")
 
 
+def like(device: str, dtype: torch.dtype = torch.bfloat16) -> Any:
+    """What dispatch looks at of an input; a CUDA tensor cannot be made without a GPU."""
+    return SimpleNamespace(device=torch.device(device), dtype=dtype)
+
+
 def test_a_kernel_can_be_plugged_in_for_one_operator(monkeypatch: pytest.MonkeyPatch) -> None:
     """`auto` prefers a registered kernel on CUDA only; every other operator stays with the reference."""
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: object())
     monkeypatch.setitem(dispatch.TILELANG, "select_flat", "hisa_kernels.reference.top:pack")
-    gpu, cpu = torch.device("cuda"), torch.device("cpu")
+    gpu, cpu, wide = like("cuda"), like("cpu"), like("cuda", torch.float32)
     assert dispatch.implementation("select_flat", "auto", gpu).__name__ == "pack"
     assert dispatch.implementation("select_flat", "tilelang", gpu).__name__ == "pack"
     assert dispatch.implementation("select_flat", "reference", gpu).__name__ == "select_flat"
     assert dispatch.implementation("select_flat", "auto", cpu).__name__ == "select_flat"
+    assert dispatch.implementation("select_flat", "auto", wide).__name__ == "select_flat"
+    with pytest.raises(RuntimeError, match="bfloat16 or float8_e4m3fn but these are float32"):
+        dispatch.implementation("select_flat", "tilelang", wide)
+    monkeypatch.delitem(dispatch.TILELANG, "select_hisa", raising=False)
     assert dispatch.implementation("select_hisa", "auto", gpu).__name__ == "select_hisa"
+    with pytest.raises(RuntimeError, match="no TileLang kernel"):
+        dispatch.implementation("select_hisa", "tilelang", gpu)
 
 
 def test_every_operator_has_a_reference() -> None:
     operators = set(hisa_kernels.__all__) - {"PooledKeyCache"}
     assert operators == set(dispatch.REFERENCE)
     for operator in operators:
-        assert callable(dispatch.implementation(operator, "reference", torch.device("cpu")))
+        assert callable(dispatch.implementation(operator, "reference", torch.zeros(1)))

@@ -10,9 +10,14 @@ import numpy as np
 import pytest
 import torch
 
-from hisa_eval.models.nano.architecture import BYTE_OFFSET, EOS_ID
+from hisa_eval.models.nano.architecture import BYTE_OFFSET, EOS_ID, NANO_CONFIG
 from hisa_eval.models.nano.training import train
-from hisa_eval.models.nano.training.attention import IndexerInputs, _select
+from hisa_eval.models.nano.training.attention import (
+    IndexerInputs,
+    _select,
+    build_training_model,
+    hidden_states,
+)
 from hisa_eval.models.nano.training.sequences import ANSWER, FIRST, build_repeats, build_sequence
 from hisa_eval.models.nano.training.stages import PLAIN
 from hisa_eval.models.nano.training.text import haystack
@@ -75,17 +80,29 @@ def test_trains_saves_and_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr("sys.argv", [*common, "--out", str(tmp_path / "a")])
     train.main()
     (record,) = json.loads((tmp_path / "a" / "training.json").read_text())["parts"]
-    assert [entry["stage"] for entry in record["log"]] == ["128", "256-sparse", "256"]
+    assert [entry["stage"] for entry in record["log"]] == ["128", "256-sparse", "256", "256"]
     assert all(len(entry["kl"]) == 2 and min(entry["kl"]) > 0 for entry in record["log"])
     assert record["log"][-1]["block"]
     further = ["--start", str(tmp_path / "a"), "--from-stage", "2", "--out", str(tmp_path / "b")]
     monkeypatch.setattr("sys.argv", [*common, *further])
     train.main()
     parts = json.loads((tmp_path / "b" / "training.json").read_text())["parts"]
-    assert [len(part["log"]) for part in parts] == [3, 1]
+    assert [len(part["log"]) for part in parts] == [4, 2]
+
+
+@pytest.mark.parametrize("through", [False, True])
+def test_the_indexers_losses_reach_the_backbone_only_where_asked(through: bool) -> None:
+    torch.manual_seed(0)
+    model, context = build_training_model(NANO_CONFIG)
+    context.rows, context.through, context.block_sizes = torch.tensor([[40, 60]]), through, (16,)
+    hidden_states(model, torch.randint(3, 259, (1, 64)))
+    (torch.stack(context.losses.kl).sum() + torch.stack(context.losses.block).sum()).backward()
+    reached = {name for name, p in model.named_parameters() if p.grad is not None and p.grad.abs().sum() > 0}
+    assert any(".indexer." in name for name in reached)
+    assert any(".indexer." not in name for name in reached) == through
 
 
 def test_the_recipe_ends_sparse() -> None:
     assert PLAIN[-1].budgets
     assert max(stage.length for stage in PLAIN) == 131072
-    assert not any(stage.block_sizes or stage.indexer_only for stage in PLAIN)
+    assert not any(stage.block_sizes or stage.indexer_only or stage.through for stage in PLAIN)

@@ -16,6 +16,7 @@ from hisa_eval.models.registry import checkpoint_hash
 from hisa_eval.models.tokens import CheckpointTokenizer
 from hisa_eval.models.transformers_dsa.seams import load_swapped
 from hisa_eval.models.transformers_dsa.session import Session
+from hisa_kernels.dispatch import backend_in_use
 from hisa_tasks.sample import Sample, Tokenizer
 
 CHUNK = {"cpu": 2048, "cuda": 8192}
@@ -101,6 +102,7 @@ class TransformersModel:
             "topk": self.topk,
             "dtype": str(self._dtype).removeprefix("torch."),
             "device": self._device,
+            "kernels": backend_in_use(self._device, self._dtype),
         }
 
     def generate(self, sample: Sample, indexer: Indexer, *, probe: bool = True, seed: int = 0) -> Generation:

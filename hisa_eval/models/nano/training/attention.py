@@ -38,12 +38,14 @@ class TrainingContext:
         rows: Query positions `[B, R]` at which the indexer's losses are taken.
         topk: Token budget of the sparse stage; None trains with dense attention.
         block_sizes: Block sizes whose block scores are trained too; empty for DeepSeek's recipe.
+        through: Whether the indexer's losses reach the backbone; False for DeepSeek's recipe.
         losses: Filled by the forward pass.
     """
 
     rows: Tensor | None = None
     topk: int | None = None
     block_sizes: tuple[int, ...] = ()
+    through: bool = False
     losses: Losses = field(default_factory=Losses)
 
 
@@ -71,8 +73,9 @@ class IndexerInputs:
 
 
 class TrainingIndexer(deepseek.DeepseekV32Indexer):
-    """Indexer that hands its detached-input projections to the attention function instead of selecting."""
+    """Indexer that hands its projections to the attention function instead of selecting."""
 
+    training_context: TrainingContext
     inputs: IndexerInputs
 
     def forward(
@@ -84,7 +87,8 @@ class TrainingIndexer(deepseek.DeepseekV32Indexer):
         position_ids: Tensor | None = None,
         past_key_values: object | None = None,
     ) -> None:
-        hidden_states, q_resid = hidden_states.detach(), q_resid.detach()
+        if not self.training_context.through:
+            hidden_states, q_resid = hidden_states.detach(), q_resid.detach()
         cos, sin = position_embeddings
         rope = self.qk_rope_head_dim
         with torch.autocast(hidden_states.device.type, enabled=False):
@@ -214,6 +218,7 @@ def build_training_model(config: dict[str, object]) -> tuple[Any, TrainingContex
     context = TrainingContext()
     for layer in model.model.layers:
         layer.self_attn.training_context = context
+        layer.self_attn.indexer.training_context = context
     return model.float(), context
 
 

@@ -20,6 +20,7 @@ class Stage:
         block_sizes: Block sizes whose block scores are trained too.
         repeats: Share of the sequences that are repeated strings and nothing else.
         indexer_only: Whether the backbone is frozen.
+        through: Whether the indexer's losses reach the backbone too; in DeepSeek's recipe they never do.
     """
 
     length: int
@@ -32,6 +33,7 @@ class Stage:
     block_sizes: tuple[int, ...] = ()
     repeats: float = 0.0
     indexer_only: bool = False
+    through: bool = False
 
     @property
     def name(self) -> str:
@@ -56,23 +58,33 @@ PLAIN: tuple[Stage, ...] = (
     Stage(65536, 1, 130, (4e-4, 3e-4), 96),
     Stage(131072, 1, 60, (3e-4, 1.5e-4), 128),
     Stage(16384, 2, 150, (1.5e-4, 2e-5), 64, budgets=(512, 1024, 2048)),
+    Stage(65536, 1, 250, (4e-4, 3e-4), 128),
+    Stage(131072, 1, 330, (3e-4, 1e-4), 160),
+    Stage(32768, 1, 120, (1e-4, 1e-5), 96, budgets=(1024, 2048)),
 )
 """DeepSeek's recipe: the indexer learns by KL under dense attention, then both under the selection."""
 
 _BLOCKS = (32, 64, 128)
 
 HIERARCHICAL: tuple[Stage, ...] = (
-    Stage(8192, 8, 350, (1e-3, 1e-3), 48, rows=128, block_sizes=_BLOCKS, indexer_only=True),
-    Stage(32768, 2, 300, (1e-3, 6e-4), 64, rows=128, block_sizes=_BLOCKS, indexer_only=True),
-    Stage(131072, 1, 110, (6e-4, 5e-5), 128, rows=96, block_sizes=_BLOCKS, indexer_only=True),
+    Stage(8192, 6, 400, (8e-4, 8e-4), 48, rows=96, block_sizes=_BLOCKS, through=True),
+    Stage(32768, 1, 350, (6e-4, 5e-4), 64, rows=96, block_sizes=_BLOCKS, through=True),
+    Stage(
+        8192, 4, 150, (4e-4, 4e-4), 48, budgets=(256, 512, 1024), rows=96, block_sizes=_BLOCKS, through=True
+    ),
+    Stage(131072, 1, 130, (4e-4, 1.5e-4), 128, rows=96, block_sizes=_BLOCKS, through=True),
+    Stage(
+        16384, 2, 150, (1.5e-4, 2e-5), 64, budgets=(1024, 2048), rows=96, block_sizes=_BLOCKS, through=True
+    ),
 )
-"""Trains the indexer of a finished plain checkpoint on, with a block-level loss; the backbone is frozen."""
+"""Trains a finished plain checkpoint on with a block-level loss that reaches the backbone too."""
 
 SMOKE: tuple[Stage, ...] = (
     Stage(128, 4, 3, (1e-3, 1e-3), 4, rows=8),
     Stage(256, 2, 2, (1e-3, 1e-3), 4, budgets=(64,), rows=8),
     Stage(256, 2, 2, (1e-3, 1e-3), 4, rows=8, block_sizes=(16,), indexer_only=True),
+    Stage(256, 2, 2, (1e-3, 1e-3), 4, rows=8, block_sizes=(16,), through=True),
 )
-"""Three tiny stages that touch every code path; for tests."""
+"""Four tiny stages that touch every code path; for tests."""
 
 RECIPES: dict[str, tuple[Stage, ...]] = {"plain": PLAIN, "hier": HIERARCHICAL, "smoke": SMOKE}

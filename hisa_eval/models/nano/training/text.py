@@ -1,15 +1,16 @@
-"""Haystack text for training: five kinds, all generated or taken from the Python installation at hand.
+"""Haystack text for training: six kinds, all generated or taken from the Python installation at hand.
 
 None of it is shared with the evaluation haystacks of `hisa_tasks`: no sentence grammar, no word list.
 """
 
 from __future__ import annotations
 
+import ast
 import itertools
 import random
 import re
 import sysconfig
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 from pathlib import Path
 
@@ -62,6 +63,43 @@ def library_source() -> bytes:
         path for folder in ("asyncio", "email", "json", "logging") for path in (root / folder).glob("*.py")
     )
     return b"\n".join(path.read_bytes() for path in paths)
+
+
+@lru_cache(maxsize=1)
+def library_documentation() -> bytes:
+    """Running English of the Python standard library: its help topics and the docstrings of its modules."""
+    root = Path(sysconfig.get_paths()["stdlib"])
+    pieces = list(_help_topics(root))
+    for path in sorted(root.rglob("*.py")):
+        parts = path.relative_to(root).parts
+        if parts[0] not in ("site-packages", "dist-packages", "test", "idlelib", "pydoc_data"):
+            pieces += _docstrings(path)
+    return "\n\n".join(piece for piece in pieces if piece).encode("ascii", "ignore")
+
+
+def _help_topics(root: Path) -> Iterator[str]:
+    path = root / "pydoc_data" / "topics.py"
+    if path.is_file():
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                yield _reflowed(node.value)
+
+
+def _docstrings(path: Path) -> list[str]:
+    try:
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+    except (SyntaxError, UnicodeDecodeError):
+        return []
+    owners = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+    found = (ast.get_docstring(node) for node in ast.walk(tree) if isinstance(node, owners))
+    return [_reflowed(text) for text in found if text]
+
+
+def _reflowed(text: str) -> str:
+    """Paragraphs of some length on one line each, as running prose is; examples are left out."""
+    paragraphs = (" ".join(paragraph.split()) for paragraph in text.split("\n\n"))
+    return "\n\n".join(part for part in paragraphs if len(part) > 60 and ">>>" not in part)
 
 
 @lru_cache(maxsize=1)
@@ -135,6 +173,13 @@ def source_code(n_bytes: int, rng: random.Random) -> bytes:
     return source[start : start + n_bytes]
 
 
+def documentation(n_bytes: int, rng: random.Random) -> bytes:
+    """A stretch of the standard library's documentation."""
+    text = library_documentation() or library_source()
+    start = rng.randrange(max(1, len(text) - n_bytes))
+    return text[start : start + n_bytes]
+
+
 def noise_sentences(n_bytes: int, rng: random.Random) -> bytes:
     """The same few short sentences over and over."""
     line = _punctuated(
@@ -158,11 +203,12 @@ def number_lists(n_bytes: int, rng: random.Random) -> bytes:
 
 
 _KINDS: tuple[tuple[Callable[[int, random.Random], bytes], float], ...] = (
-    (zipf_words, 0.34),
-    (markov_english, 0.26),
-    (source_code, 0.2),
-    (noise_sentences, 0.12),
-    (number_lists, 0.08),
+    (documentation, 0.3),
+    (zipf_words, 0.24),
+    (markov_english, 0.18),
+    (source_code, 0.12),
+    (noise_sentences, 0.1),
+    (number_lists, 0.06),
 )
 
 

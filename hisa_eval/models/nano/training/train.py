@@ -113,6 +113,7 @@ def train_stage(
         context.rows = sample_rows(classes, stage.rows)
         context.topk = rng.choice(stage.budgets) if stage.budgets else None
         context.block_sizes = stage.block_sizes
+        context.through = stage.through
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(stage, step, warm_up)
         with torch.autocast(device, dtype=torch.bfloat16):
