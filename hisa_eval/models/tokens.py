@@ -28,14 +28,19 @@ class CheckpointTokenizer:
         """The text of `ids`."""
         return self._fast.decode(list(ids), skip_special_tokens=False)
 
-    def positions(self, text: str, spans: Sequence[tuple[int, int]]) -> list[int]:
-        """Positions of the tokens that overlap any of the half-open character `spans` of `text`."""
+    def encode_with(self, text: str, spans: Sequence[tuple[int, int]]) -> tuple[list[int], list[int]]:
+        """Token ids, and the positions of the tokens that overlap any of some spans.
+
+        Args:
+            text: The text.
+            spans: Half-open character ranges of it.
+        """
+        encoding = self._fast.encode(text, add_special_tokens=False)
         if not spans:
-            return []
-        return [
+            return encoding.ids, []
+        positions = [
             position
-            for position, (first, last) in enumerate(
-                self._fast.encode(text, add_special_tokens=False).offsets
-            )
+            for position, (first, last) in enumerate(encoding.offsets)
             if any(first < stop and begin < last for begin, stop in spans)
         ]
+        return encoding.ids, positions

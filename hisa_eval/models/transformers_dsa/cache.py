@@ -35,22 +35,29 @@ class _Buffer:
 class SequenceCache:
     """What transformers' layers ask of a cache, for batch size 1.
 
-    Transformers hands over latents and rotated keys (5.23) or the concatenation of both and the latents
-    (5.17); either is kept as it comes. `truncate` makes a prefix reusable.
+    Latents and rotated keys lie side by side, so that attention reads both without copying either.
+    Transformers hands over the two (5.23) or their concatenation and the latents (5.17). `truncate` makes a
+    prefix reusable.
+
+    Args:
+        rank: Width of the latents.
     """
 
-    is_compileable = False
-
-    def __init__(self) -> None:
-        self._states: dict[int, tuple[_Buffer, _Buffer]] = {}
+    def __init__(self, rank: int) -> None:
+        self._rank = rank
+        self._states: dict[int, _Buffer] = {}
         self._indexer_keys: dict[int, _Buffer] = {}
 
     def update(
         self, key_states: Tensor, value_states: Tensor, layer_idx: int, *_args: object, **_kwargs: object
     ) -> tuple[Tensor, Tensor]:
         """Append one layer's states `[1, 1, S, D]` and return all of them `[1, 1, T, D]`."""
-        keys, values = self._states.setdefault(layer_idx, (_Buffer(), _Buffer()))
-        return keys.append(key_states), values.append(value_states)
+        apart = key_states.shape[-1] == self._rank
+        new = torch.cat((key_states, value_states), dim=-1) if apart else key_states
+        joined = self._states.setdefault(layer_idx, _Buffer()).append(new)
+        if apart:
+            return joined[..., : self._rank], joined[..., self._rank :]
+        return joined, joined[..., : self._rank]
 
     def update_indexer(self, key_states: Tensor, layer_idx: int) -> Tensor:
         """Append one layer's indexer keys `[1, S, D]` and return all of them `[1, T, D]`."""
@@ -58,9 +65,28 @@ class SequenceCache:
 
     def get_seq_length(self, layer_idx: int = 0) -> int:
         """Tokens held."""
-        return self._states[layer_idx][0].length if layer_idx in self._states else 0
+        return self._states[layer_idx].length if layer_idx in self._states else 0
 
     def truncate(self, length: int) -> None:
         """Forget every token at position `length` and later."""
-        for buffer in (*self._indexer_keys.values(), *(b for pair in self._states.values() for b in pair)):
+        for buffer in (*self._indexer_keys.values(), *self._states.values()):
             buffer.length = min(buffer.length, length)
+
+
+def side_by_side(left: Tensor, right: Tensor) -> Tensor | None:
+    """The one tensor that `left` and `right` are the two halves of along the last dimension, if there is one.
+
+    Args:
+        left: `[…, a]`.
+        right: `[…, b]`.
+
+    Returns:
+        A view `[…, a + b]`, or None where they are not neighbours in memory.
+    """
+    width = left.shape[-1]
+    neighbours = right.data_ptr() == left.data_ptr() + width * left.element_size()
+    if not neighbours or left.stride() != right.stride() or left.shape[:-1] != right.shape[:-1]:
+        return None
+    if left.stride(-2) < width + right.shape[-1]:
+        return None
+    return left.as_strided((*left.shape[:-1], width + right.shape[-1]), left.stride())

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from hisa_eval.indexers.base import Indexer
@@ -24,6 +26,10 @@ CHUNK = {"cpu": 2048, "cuda": 8192}
 
 _WORKING_BYTES = 900 * 2**20
 """Interpreter, libraries and the temporaries of one chunk, measured with the nano model on CPU."""
+
+
+_KEPT_TOKENS = 8 << 20
+"""Tokens of encoded prompts that are kept, 4 bytes each."""
 
 
 @contextmanager
@@ -66,6 +72,7 @@ class TransformersModel:
         self._device = device
         self._dtype = dtype
         self._tokenizer = CheckpointTokenizer(path)
+        self._encoded: dict[tuple[bytes, tuple[tuple[int, int], ...]], tuple[Any, list[int]]] = {}
         self._model, self._runtime = load_swapped(str(path), dtype, device)
         if topk is not None:
             self._runtime.topk = topk
@@ -107,14 +114,13 @@ class TransformersModel:
 
     def generate(self, sample: Sample, indexer: Indexer, *, probe: bool = True, seed: int = 0) -> Generation:
         """Answer `sample` greedily; see `hisa_eval.models.base.Model.generate`."""
-        tokens = self._tokenizer.encode(sample.prompt)
+        tokens, evidence = self._encode(sample)
         limit = self._model.config.max_position_embeddings
         if len(tokens) + sample.max_new_tokens > limit:
             raise CellError(
                 f"{len(tokens)} prompt tokens and {sample.max_new_tokens} to generate exceed the model's "
                 f"context of {limit}"
             )
-        evidence = self._tokenizer.positions(sample.prompt, sample.evidence)
         try:
             with _memory_as_cell_error():
                 answer = self._session.answer(
@@ -134,6 +140,20 @@ class TransformersModel:
             n_reused_tokens=answer.n_reused_tokens,
             selection=answer.selection,
         )
+
+    def _encode(self, sample: Sample) -> tuple[list[int], list[int]]:
+        """Token ids and positions of the evidence of a prompt; kept, since every indexer gets each prompt."""
+        digest = hashlib.sha256(sample.prompt.encode("utf-8", "surrogatepass")).digest()
+        key = (digest, sample.evidence)
+        found = self._encoded.get(key)
+        if found is None:
+            ids, evidence = self._tokenizer.encode_with(sample.prompt, sample.evidence)
+            found = (np.array(ids, dtype=np.int32), evidence)
+            held = sum(len(one) for one, _ in self._encoded.values())
+            if held + len(ids) > _KEPT_TOKENS:
+                self._encoded.clear()
+            self._encoded[key] = found
+        return found[0].tolist(), found[1]
 
     def memory_bytes(self, length: int, indexer: Indexer) -> int:
         """Forecast of the peak memory, in bytes, of one sample of `length` tokens."""

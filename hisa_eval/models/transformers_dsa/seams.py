@@ -18,6 +18,7 @@ from torch import Tensor
 from transformers import AttentionInterface
 from transformers.models.deepseek_v32 import modeling_deepseek_v32 as deepseek
 
+from hisa_eval.models.transformers_dsa.cache import side_by_side
 from hisa_eval.models.transformers_dsa.runtime import Runtime
 from hisa_kernels import sparse_mla
 
@@ -65,7 +66,8 @@ class LatentAttention(deepseek.DeepseekV32Attention):
 
     def expand_kv(self, kv_nope: Tensor, k_rot: Tensor) -> tuple[Tensor, Tensor]:
         """Latents with rotated keys behind them `[1, 1, T, r + rope]`, and the latents `[1, 1, T, r]`."""
-        return torch.cat((kv_nope, k_rot), dim=-1), kv_nope
+        joined = side_by_side(kv_nope, k_rot)
+        return torch.cat((kv_nope, k_rot), dim=-1) if joined is None else joined, kv_nope
 
 
 def _sparse_attention(

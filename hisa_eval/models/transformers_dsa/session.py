@@ -71,7 +71,7 @@ class Session:
 
     def reset(self) -> None:
         """Forget the last prompt."""
-        self._cache = SequenceCache()
+        self._cache = SequenceCache(self._model.config.kv_lora_rank)
         self._prefix = _Prefix()
 
     def _reusable(self, tokens: Sequence[int], settings: tuple[object, ...]) -> int:

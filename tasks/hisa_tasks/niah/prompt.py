@@ -77,6 +77,58 @@ class _Draft:
         return start, start + len(needle.sentence)
 
 
+@dataclass(frozen=True)
+class Cut:
+    """Where a sample's haystack ends; the same for every depth of its target.
+
+    Attributes:
+        end: Characters of whole sentences.
+        tokens: Room for the last, fitted sentence.
+        rate: Tokens per character.
+    """
+
+    end: int
+    tokens: int
+    rate: float
+
+
+def _draft(
+    text: HaystackText, needles: NeedleSet, other_depths: Sequence[float], cut: int, offset: int | None
+) -> _Draft:
+    """The prompt with that cut and the target there."""
+    others = [n for i, n in enumerate(needles.queried) if i != needles.target] + list(needles.distractors)
+    aims = (text.start_nearest(percent / 100 * cut, cut) for percent in other_depths)
+    places = [_Place(needle, aim) for needle, aim in zip(others, aims, strict=True)]
+    return _Draft(text, needles, cut, [_Place(needles.queried[needles.target], offset), *places])
+
+
+def find_cut(
+    text: HaystackText, needles: NeedleSet, other_depths: Sequence[float], budget: int, count: Count
+) -> Cut:
+    """Where the haystack ends in a prompt of `budget` tokens.
+
+    Args:
+        text: The sample's text.
+        needles: What to hide and ask.
+        other_depths: Of the other queried needles and then of the distractors, in percent.
+        budget: Tokens of the prompt.
+        count: Tokens of a text.
+
+    Raises:
+        TooShortError: The budget has no room for needles, question and a little haystack.
+    """
+
+    def total_at(cut: int) -> int:
+        draft = _draft(text, needles, other_depths, cut, 0)
+        return count(draft.head + draft.tail)
+
+    text.ensure(1)
+    room = budget - total_at(0)
+    if room < MIN_HAYSTACK:
+        raise TooShortError(MIN_HAYSTACK - room)
+    return Cut(*cut_point(text, budget, total_at, count))
+
+
 def build_prompt(
     haystack: Haystack,
     text: HaystackText,
@@ -85,6 +137,7 @@ def build_prompt(
     other_depths: Sequence[float],
     budget: int,
     count: Count,
+    cut: Cut | None = None,
 ) -> Prompt:
     """Builds a prompt of exactly `budget` tokens.
 
@@ -99,6 +152,7 @@ def build_prompt(
         other_depths: Of the other queried needles and then of the distractors, in percent.
         budget: Tokens of the prompt.
         count: Tokens of a text.
+        cut: From `find_cut` with the same arguments, where it is known.
 
     Returns:
         The prompt.
@@ -107,31 +161,16 @@ def build_prompt(
         TooShortError: The budget has no room for needles, question and a little haystack.
         ValueError: No filling gives that length with this tokenizer.
     """
-    others = [n for i, n in enumerate(needles.queried) if i != needles.target] + list(needles.distractors)
-    target = needles.queried[needles.target]
-
-    def draft_at(cut: int, offset: int | None) -> _Draft:
-        """The prompt with that cut and the target there."""
-        aims = (text.start_nearest(percent / 100 * cut, cut) for percent in other_depths)
-        places = [_Place(needle, aim) for needle, aim in zip(others, aims, strict=True)]
-        return _Draft(text, needles, cut, [_Place(target, offset), *places])
-
-    def total_at(cut: int) -> int:
-        draft = draft_at(cut, 0)
-        return count(draft.head + draft.tail)
-
-    text.ensure(1)
-    room = budget - total_at(0)
-    if room < MIN_HAYSTACK:
-        raise TooShortError(MIN_HAYSTACK - room)
-    cut, tokens, rate = cut_point(text, budget, total_at, count)
-    end = cut + tokens / rate
+    if cut is None:
+        cut = find_cut(text, needles, other_depths, budget, count)
+    text.ensure(cut.end + 1)
+    end = cut.end + cut.tokens / cut.rate
     aim = depth / 100 * end
-    start = text.start_nearest(aim, cut)
+    start = text.start_nearest(aim, cut.end)
     offset = None if end - aim < abs(start - aim) else start
-    draft = draft_at(cut, offset)
-    last = _fit(draft, haystack.filler(text_after(text, cut)), budget, count)
-    n_chars = cut + len(last)
+    draft = _draft(text, needles, other_depths, cut.end, offset)
+    last = _fit(draft, haystack.filler(text_after(text, cut.end)), budget, count)
+    n_chars = cut.end + len(last)
     spans = tuple(draft.span_of(needle, last) for needle in needles.queried)
     values = tuple(
         (start + needle.value_span[0], start + needle.value_span[1])

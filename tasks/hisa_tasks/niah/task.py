@@ -11,12 +11,13 @@ from functools import lru_cache
 from typing import Any
 
 from hisa_tasks.draws import Draws
+from hisa_tasks.niah.fit import Count
 from hisa_tasks.niah.haystacks.base import Haystack, HaystackText
 from hisa_tasks.niah.haystacks.catalog import find_haystack
 from hisa_tasks.niah.needles.base import NeedleFamily, NeedleSet
 from hisa_tasks.niah.needles.catalog import find_needle
 from hisa_tasks.niah.needles.words import word_list
-from hisa_tasks.niah.prompt import Prompt, TooShortError, build_prompt
+from hisa_tasks.niah.prompt import Cut, Prompt, TooShortError, build_prompt, find_cut
 from hisa_tasks.sample import Sample, Tokenizer
 
 NAME = "niah"
@@ -122,15 +123,12 @@ class NiahTask:
         )
 
     def _build(self, length: int, depth: float, index: int, tokenizer: Tokenizer) -> tuple[NeedleSet, Prompt]:
-        needles, text, other_depths = _scene(
-            self.family, self.source, self.distractors, self.seed, length, index
-        )
+        shared = (self.family, self.source, self.distractors, self.seed, length, index)
         budget = length - self.max_new_tokens
-
-        def count(part: str) -> int:
-            return len(tokenizer.encode(part))
-
-        return needles, build_prompt(self.source, text, needles, depth, other_depths, budget, count)
+        needles, text, other_depths = _scene(*shared)
+        cut = _cut(*shared, budget, tokenizer)
+        count = _counter(tokenizer)
+        return needles, build_prompt(self.source, text, needles, depth, other_depths, budget, count, cut)
 
     def _least(self, length: int, depth: float, index: int, tokenizer: Tokenizer) -> int:
         """A length that works, from one that should: another length has other keys, so look again."""
@@ -177,3 +175,23 @@ def _scene(
     others = len(needles.queried) - 1 + n_distractors
     depths = tuple(100 * draws.random() for _ in range(others))
     return needles, haystack.open(family, needles, *parts), depths
+
+
+@lru_cache(maxsize=4)
+def _cut(
+    family: NeedleFamily,
+    haystack: Haystack,
+    n_distractors: int,
+    seed: int,
+    length: int,
+    index: int,
+    budget: int,
+    tokenizer: Tokenizer,
+) -> Cut:
+    """Where the haystack of a sample ends: the costly part of building it, and no matter of the depth."""
+    needles, text, other_depths = _scene(family, haystack, n_distractors, seed, length, index)
+    return find_cut(text, needles, other_depths, budget, _counter(tokenizer))
+
+
+def _counter(tokenizer: Tokenizer) -> Count:
+    return lambda part: len(tokenizer.encode(part))

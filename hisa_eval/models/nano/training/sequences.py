@@ -105,7 +105,10 @@ def build_sequence(length: int, n_questions: int, rng: random.Random) -> Sequenc
     maker = NeedleMaker(rng, style_for(length, rng))
     asked: list[Needle] = []
     used = 0
-    for _ in range(rng.choice((n_questions, n_questions, n_questions // 2, max(1, n_questions // 8)))):
+    # Half of the long sequences ask little: a model that always sees answers before its own leans on them.
+    few = length > 2048 and rng.random() < 0.5
+    many = (n_questions, n_questions, n_questions // 2, max(1, n_questions // 8))
+    for _ in range(rng.choice((1, 1, 2, 4) if few else many)):
         needle = maker.make()
         cost = len(needle.statement) + len(needle.question) + len(needle.answer) + 4
         if used + cost > 0.8 * length:

@@ -61,6 +61,10 @@ PLAIN: tuple[Stage, ...] = (
     Stage(65536, 1, 250, (4e-4, 3e-4), 128),
     Stage(131072, 1, 330, (3e-4, 1e-4), 160),
     Stage(32768, 1, 120, (1e-4, 1e-5), 96, budgets=(1024, 2048)),
+    Stage(16384, 4, 700, (6e-4, 4e-4), 64),
+    Stage(65536, 1, 350, (4e-4, 3e-4), 128),
+    Stage(131072, 1, 230, (3e-4, 1e-4), 160),
+    Stage(32768, 1, 100, (1e-4, 1e-5), 96, budgets=(1024, 2048)),
 )
 """DeepSeek's recipe: the indexer learns by KL under dense attention, then both under the selection."""
 
