@@ -24,7 +24,10 @@ class TaskInfo:
     module: str
 
 
-_TASKS = (TaskInfo("niah", "a fact hidden in a long text, and a question about it", "hisa_tasks.niah"),)
+_TASKS = (
+    TaskInfo("niah", "a fact hidden in a long text, and a question about it", "hisa_tasks.niah"),
+    TaskInfo("ruler", "thirteen tasks: retrieval, tracing, aggregation, questions", "hisa_tasks.ruler"),
+)
 
 
 def available() -> dict[str, str]:
@@ -46,8 +49,15 @@ def haystacks() -> dict[str, str]:
     return {haystack.name: haystack.summary for haystack in HAYSTACKS.values()}
 
 
+def ruler_tasks() -> dict[str, str]:
+    """Name and one-line summary of every task of `ruler`."""
+    from hisa_tasks.ruler.catalog import TASKS
+
+    return {task.name: task.summary for task in TASKS.values()}
+
+
 def describe(name: str) -> dict[str, Any]:
-    """Everything about a task, a needle family or a haystack, by its name.
+    """Everything about a task, one of RULER's tasks, a needle family or a haystack, by its name.
 
     Args:
         name: Of any of them.
@@ -58,6 +68,12 @@ def describe(name: str) -> dict[str, Any]:
     Raises:
         ValueError: Nothing has that name.
     """
+    if name == "ruler":
+        return {"kind": "task", "name": name, "summary": available()[name], "tasks": ruler_tasks()}
+    if name in ruler_tasks():
+        from hisa_tasks.ruler.catalog import describe as describe_ruler
+
+        return {"kind": "ruler task", **describe_ruler(name)}
     if name in available():
         return {
             "kind": "task",

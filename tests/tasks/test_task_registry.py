@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def test_names() -> None:
-    assert list(registry.available()) == ["niah"]
+    assert list(registry.available()) == ["niah", "ruler"]
     assert list(registry.needles()) == [
         "single-number",
         "single-word",
@@ -44,7 +44,7 @@ def test_every_listed_name_works_and_is_described() -> None:
 
 def test_unknown_names() -> None:
     with pytest.raises(
-        ValueError, match="no task, needle or haystack is called 'hay' – known: niah, single-number"
+        ValueError, match="no task, needle or haystack is called 'hay' – known: niah, ruler, single-number"
     ):
         registry.describe("hay")
     sample = Sample("x/1", "x", "", ("a",), 1, 2, 1)
