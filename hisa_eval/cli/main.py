@@ -21,6 +21,7 @@ from hisa_eval.cli.listing import list_names
 from hisa_eval.cli.niah import niah
 from hisa_eval.cli.output import print_error
 from hisa_eval.cli.report import report
+from hisa_eval.cli.score import score
 from hisa_eval.cli.show_prompt import show_prompt
 from hisa_eval.errors import UserError
 
@@ -35,6 +36,7 @@ app = typer.Typer(
 )
 app.command("niah", rich_help_panel="Run")(niah)
 app.command("report", rich_help_panel="Read")(report)
+app.command("score", rich_help_panel="Read")(score)
 app.command("list", rich_help_panel="Tell")(list_names)
 app.command("describe", rich_help_panel="Tell")(describe)
 app.command("show-prompt", rich_help_panel="Tell")(show_prompt)

@@ -27,6 +27,8 @@ class TaskInfo:
 _TASKS = (
     TaskInfo("niah", "a fact hidden in a long text, and a question about it", "hisa_tasks.niah"),
     TaskInfo("ruler", "thirteen tasks: retrieval, tracing, aggregation, questions", "hisa_tasks.ruler"),
+    TaskInfo("longbench", "21 datasets of real questions, English and Chinese", "hisa_tasks.longbench"),
+    TaskInfo("longbench-v2", "503 multiple-choice questions on long texts", "hisa_tasks.longbench"),
 )
 
 
@@ -75,13 +77,8 @@ def describe(name: str) -> dict[str, Any]:
 
         return {"kind": "ruler task", **describe_ruler(name)}
     if name in available():
-        return {
-            "kind": "task",
-            "name": name,
-            "summary": available()[name],
-            "needles": needles(),
-            "haystacks": haystacks(),
-        }
+        parts = {"needles": needles(), "haystacks": haystacks()} if name == "niah" else {}
+        return {"kind": "task", "name": name, "summary": available()[name], **parts}
     if name in needles():
         from hisa_tasks.niah.needles.catalog import FAMILIES
 

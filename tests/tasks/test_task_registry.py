@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def test_names() -> None:
-    assert list(registry.available()) == ["niah", "ruler"]
+    assert list(registry.available()) == ["niah", "ruler", "longbench", "longbench-v2"]
     assert list(registry.needles()) == [
         "single-number",
         "single-word",
@@ -44,7 +44,7 @@ def test_every_listed_name_works_and_is_described() -> None:
 
 def test_unknown_names() -> None:
     with pytest.raises(
-        ValueError, match="no task, needle or haystack is called 'hay' – known: niah, ruler, single-number"
+        ValueError, match="no task, needle or haystack is called 'hay' – known: niah, ruler, longbench, longbench-v2, single-number"
     ):
         registry.describe("hay")
     sample = Sample("x/1", "x", "", ("a",), 1, 2, 1)
