@@ -17,6 +17,7 @@ import typer
 from hisa_eval import __version__
 from hisa_eval.cli.describe import describe
 from hisa_eval.cli.doctor import doctor
+from hisa_eval.cli.latency import latency
 from hisa_eval.cli.listing import list_names
 from hisa_eval.cli.niah import niah
 from hisa_eval.cli.output import print_error
@@ -35,6 +36,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("niah", rich_help_panel="Run")(niah)
+app.command("latency", rich_help_panel="Run")(latency)
 app.command("report", rich_help_panel="Read")(report)
 app.command("score", rich_help_panel="Read")(score)
 app.command("list", rich_help_panel="Tell")(list_names)

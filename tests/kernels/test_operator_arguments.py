@@ -137,6 +137,7 @@ def test_a_kernel_can_be_plugged_in_for_one_operator(monkeypatch: pytest.MonkeyP
     """`auto` prefers a registered kernel on CUDA only; every other operator stays with the reference."""
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: object())
     monkeypatch.setitem(dispatch.TILELANG, "select_flat", "hisa_kernels.reference.top:pack")
+    monkeypatch.setattr(dispatch, "AUTOMATIC", {"select_flat"})
     gpu, cpu, wide = like("cuda"), like("cpu"), like("cuda", torch.float32)
     assert dispatch.implementation("select_flat", "auto", gpu).__name__ == "pack"
     assert dispatch.implementation("select_flat", "tilelang", gpu).__name__ == "pack"
@@ -146,7 +147,9 @@ def test_a_kernel_can_be_plugged_in_for_one_operator(monkeypatch: pytest.MonkeyP
     with pytest.raises(RuntimeError, match="bfloat16 or float8_e4m3fn but these are float32"):
         dispatch.implementation("select_flat", "tilelang", wide)
     monkeypatch.delitem(dispatch.TILELANG, "select_hisa", raising=False)
-    assert dispatch.implementation("select_hisa", "auto", gpu).__name__ == "select_hisa"
+    monkeypatch.setitem(dispatch.TILELANG, "select_blocks", "hisa_kernels.reference.top:pack")
+    assert dispatch.implementation("select_blocks", "tilelang", gpu).__name__ == "pack"
+    assert dispatch.implementation("select_blocks", "auto", gpu).__name__ == "select_blocks"
     with pytest.raises(RuntimeError, match="no TileLang kernel"):
         dispatch.implementation("select_hisa", "tilelang", gpu)
 

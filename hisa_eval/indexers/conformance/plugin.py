@@ -11,7 +11,7 @@ import pytest
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Register `--indexer`, `--indexer-topk` and `--indexer-device`."""
+    """Register `--indexer`, `--indexer-topk`, `--indexer-device` and `--indexer-dtype`."""
     group = parser.getgroup("hisa-eval", "conformance of indexers")
     group.addoption(
         "--indexer",
@@ -27,24 +27,29 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="token budget to test with; default: the smallest power of two from 8 on that it accepts",
     )
     group.addoption("--indexer-device", default="cpu", metavar="DEVICE", help="torch device to test on")
+    group.addoption(
+        "--indexer-dtype",
+        default="f32",
+        choices=("f32", "bf16"),
+        help="dtype of queries and keys where a law does not name one; GPU kernels take bf16",
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Refuse a wrong option in one line, before anything is collected."""
-    specs, topk, device = chosen(config)
-    if specs is None and topk is None and device == "cpu":
+    if chosen(config) == (None, None, "cpu", "f32"):
         return
     from hisa_eval.errors import UserError
     from hisa_eval.indexers.conformance.subject import subjects
 
     try:
-        subjects(specs, topk, device)
+        subjects(*chosen(config))
     except UserError as error:
         raise pytest.UsageError(str(error)) from None
 
 
-def chosen(config: pytest.Config) -> tuple[list[str] | None, int | None, str]:
-    """What the three options say: indexers, token budget, device.
+def chosen(config: pytest.Config) -> tuple[list[str] | None, int | None, str, str]:
+    """What the four options say: indexers, token budget, device, dtype.
 
     Args:
         config: pytest's configuration.
@@ -53,4 +58,5 @@ def chosen(config: pytest.Config) -> tuple[list[str] | None, int | None, str]:
         config.getoption("--indexer"),
         config.getoption("--indexer-topk"),
         config.getoption("--indexer-device"),
+        config.getoption("--indexer-dtype"),
     )

@@ -28,11 +28,13 @@ class Subject:
         indexer: The indexer.
         topk: Token budget k of every case.
         device: Torch device of every case.
+        dtype: Of queries and keys where a law does not name one.
     """
 
     indexer: Indexer
     topk: int
     device: str = "cpu"
+    dtype: torch.dtype = torch.float32
 
     @cached_property
     def edges(self) -> list[int]:
@@ -50,8 +52,8 @@ class Subject:
         return self.edges[-1] + 5 * max(block, 2) + 1
 
     def case(self, sequences: Sequence[Packed | tuple[int, Sequence[int]]], **how: Any) -> Case:
-        """`make_case` with this subject's budget and device."""
-        return make_case(sequences, self.topk, device=self.device, **how)
+        """`make_case` with this subject's budget, device and dtype."""
+        return make_case(sequences, self.topk, device=self.device, **{"dtype": self.dtype, **how})
 
     def one(self, visible: Sequence[int], length: int | None = None, **how: Any) -> Case:
         """One sequence at position 0, asked by a query for each visible count."""
@@ -90,13 +92,16 @@ class Subject:
         return st.lists(step, min_size=1, max_size=8).map(walk)
 
 
-def subjects(specs: list[str] | None, topk: int | None, device: str) -> list[Subject]:
+def subjects(
+    specs: list[str] | None, topk: int | None, device: str = "cpu", dtype: str = "f32"
+) -> list[Subject]:
     """The indexers to test.
 
     Args:
         specs: What `--indexer` gave; None for every registered indexer.
         topk: What `--indexer-topk` gave.
         device: What `--indexer-device` gave.
+        dtype: What `--indexer-dtype` gave.
 
     Raises:
         UserError: an indexer, budget or device is not there.
@@ -107,7 +112,8 @@ def subjects(specs: list[str] | None, topk: int | None, device: str) -> list[Sub
         reason = str(error).splitlines()[0]
         raise UserError(f"device {device!r} cannot be used: {reason}", "use --indexer-device cpu") from error
     found = [parse(name) for name in available()] if not specs else [i for s in specs for i in parse_list(s)]
-    return [Subject(indexer, _budget(indexer, topk), device) for indexer in found]
+    kind = {"f32": torch.float32, "bf16": torch.bfloat16}[dtype]
+    return [Subject(indexer, _budget(indexer, topk), device, kind) for indexer in found]
 
 
 def _budget(indexer: Indexer, topk: int | None) -> int:
