@@ -19,9 +19,11 @@ from hisa_eval.cli.describe import describe
 from hisa_eval.cli.doctor import doctor
 from hisa_eval.cli.latency import latency
 from hisa_eval.cli.listing import list_names
+from hisa_eval.cli.longbench import longbench
 from hisa_eval.cli.niah import niah
 from hisa_eval.cli.output import print_error
 from hisa_eval.cli.report import report
+from hisa_eval.cli.ruler import ruler
 from hisa_eval.cli.score import score
 from hisa_eval.cli.show_prompt import show_prompt
 from hisa_eval.errors import UserError
@@ -36,6 +38,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("niah", rich_help_panel="Run")(niah)
+app.command("ruler", rich_help_panel="Run")(ruler)
+app.command("longbench", rich_help_panel="Run")(longbench)
 app.command("latency", rich_help_panel="Run")(latency)
 app.command("report", rich_help_panel="Read")(report)
 app.command("score", rich_help_panel="Read")(score)
@@ -56,6 +60,8 @@ def root(
     Examples
       hisa-eval niah
       hisa-eval niah --lengths 8k..128k --depths 5 --indexer dsa,hisa:ratio=4
+      hisa-eval ruler --lengths 8k..64k --samples 5
+      hisa-eval longbench --data LongBench/data.zip --samples 20
       hisa-eval report results/niah-*
       hisa-eval doctor
     """

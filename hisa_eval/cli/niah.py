@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated, Any
-
-import typer
+from typing import Any
 
 from hisa_eval.cli import options
+from hisa_eval.cli.carry_out import Manner, carry_out
 
 
 def niah(
@@ -24,75 +22,16 @@ def niah(
     topk: options.TopK = None,
     device: options.Device = None,
     dtype: options.Dtype = None,
-    probe: Annotated[
-        bool | None,
-        typer.Option(
-            "--probe/--no-probe",
-            help="Also compare each selection with flat DSA's on the same queries.",
-            rich_help_panel=options.MODEL,
-            show_default="probe",
-        ),
-    ] = None,
-    out: Annotated[
-        Path | None,
-        typer.Option(
-            "--out",
-            help="Folder of the run, taken literally.",
-            rich_help_panel=options.RUN,
-            metavar="DIR",
-            show_default="results/niah-<time>-<hash>",
-        ),
-    ] = None,
-    resume: Annotated[
-        bool,
-        typer.Option(
-            "--resume/--no-resume",
-            help="Finish a run of the same settings that was stopped.",
-            rich_help_panel=options.RUN,
-        ),
-    ] = True,
+    probe: options.Probe = None,
+    out: options.Out = None,
+    resume: options.Resume = True,
     config: options.Config = None,
-    threads: Annotated[
-        int | None,
-        typer.Option(
-            "--threads",
-            help="CPU threads.",
-            min=1,
-            metavar="N",
-            rich_help_panel=options.RUN,
-            show_default="one per core",
-        ),
-    ] = None,
-    allow_failures: Annotated[
-        bool,
-        typer.Option(
-            "--allow-failures", help="Exit with 0 although samples failed.", rich_help_panel=options.RUN
-        ),
-    ] = False,
-    dry_run: Annotated[
-        bool,
-        typer.Option(
-            "--dry-run", help="Show cells, tokens, memory and expected time.", rich_help_panel=options.RUN
-        ),
-    ] = False,
-    with_report: Annotated[
-        bool,
-        typer.Option(
-            "--report/--no-report",
-            help="Draw tables, figures and report.html at the end.",
-            rich_help_panel=options.OUTPUT,
-        ),
-    ] = True,
-    show_config: Annotated[
-        bool,
-        typer.Option(
-            "--show-config", help="Show each setting and where it came from.", rich_help_panel=options.RUN
-        ),
-    ] = False,
-    quiet: Annotated[
-        bool,
-        typer.Option("--quiet", "-q", help="Only results and errors.", rich_help_panel=options.OUTPUT),
-    ] = False,
+    threads: options.Threads = None,
+    allow_failures: options.AllowFailures = False,
+    dry_run: options.DryRun = False,
+    with_report: options.WithReport = True,
+    show_config: options.ShowConfig = False,
+    quiet: options.Quiet = False,
     as_json: options.Json = False,
 ) -> None:
     """Hide needles at many depths of ever longer contexts and ask for them, once per indexer.
@@ -107,17 +46,10 @@ def niah(
       hisa-eval niah --haystack ~/essays --out runs/essays --json
       hisa-eval niah --config configs/paper.yaml --dry-run
     """
-    from hisa_eval.cli.niah_output import (
-        make_reporter,
-        show_forecast,
-        show_results,
-        show_settings,
-        write_page,
-    )
-    from hisa_eval.cli.output import print_note
+    from hisa_eval.cli.run_output import show_settings
     from hisa_eval.config.layers import layer
     from hisa_eval.config.niah import niah_settings
-    from hisa_eval.run.niah import execute, niah_folder, plan_niah
+    from hisa_eval.run.niah import plan_niah
 
     flags: dict[str, Any] = {
         "lengths": lengths,
@@ -138,22 +70,7 @@ def niah(
     merged = layer(flags, config)
     settings = niah_settings(merged.values, merged.sources)
     if show_config:
-        show_settings(settings.model_dump(mode="json"), merged.sources, as_json)
+        show_settings(settings, merged.sources, as_json)
         return
-    run = plan_niah(settings)
-    folder = niah_folder(run, out, resume=resume)
-    if dry_run:
-        show_forecast(run, folder, as_json)
-        return
-    reporter = make_reporter(run, silent=quiet or as_json)
-    try:
-        outcome = execute(run, folder, reporter, threads=threads)
-        page = write_page(folder.path, reporter) if with_report else None
-    except KeyboardInterrupt:
-        kept = folder.path.exists()
-        note = f"; {folder.path} keeps what is finished, the same command resumes" if kept else ""
-        print_note(f"stopped{note}")
-        raise typer.Exit(130) from None
-    show_results(run, folder, outcome, page, as_json=as_json, quiet=quiet)
-    if outcome.n_failed and not allow_failures:
-        raise typer.Exit(1)
+    manner = Manner(out, resume, threads, allow_failures, dry_run, with_report, quiet, as_json)
+    carry_out(plan_niah(settings), manner)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from hisa_eval.config.defaults import NIAH
+from hisa_eval.config.defaults import LONGBENCH, NIAH, RULER
 
 GRID = "Grid"
 QUESTION = "Question"
@@ -16,27 +17,110 @@ RUN = "Run"
 OUTPUT = "Output"
 
 
-def _option(name: str, text: str, panel: str, metavar: str | None = None, default: str | None = None) -> Any:
+def _option(
+    name: str,
+    text: str,
+    panel: str,
+    metavar: str | None = None,
+    default: str | None = None,
+    defaults: Mapping[str, Any] = NIAH,
+) -> Any:
     """An option of a setting, with the setting's default on the help page."""
-    shown = default if default is not None else str(NIAH[name])
+    shown = default if default is not None else str(defaults[name])
     flag = "--" + name.replace("_", "-")
     return typer.Option(flag, help=text, rich_help_panel=panel, metavar=metavar, show_default=shown)
 
 
-Lengths = Annotated[
-    str | None,
-    _option(
-        "lengths",
-        "Context lengths in tokens: 8k..128k doubles, 4k,16k,1m lists, 8k:64k:8k steps; k = 1024.",
-        GRID,
-        "SPEC",
-    ),
-]
+_LENGTHS = "Context lengths in tokens: 8k..128k doubles, 4k,16k,1m lists, 8k:64k:8k steps; k = 1024."
+
+Lengths = Annotated[str | None, _option("lengths", _LENGTHS, GRID, "SPEC")]
+RulerLengths = Annotated[str | None, _option("lengths", _LENGTHS, GRID, "SPEC", defaults=RULER)]
 Depths = Annotated[
     str | None,
     _option("depths", "Needle depths: a count, per cents (0,25.5,100) or random:COUNT.", GRID, "SPEC"),
 ]
 Samples = Annotated[int | None, _option("samples", "Samples per length, depth and indexer.", GRID, "N")]
+RulerSamples = Annotated[
+    int | None, _option("samples", "Samples per task, length and indexer.", GRID, "N", defaults=RULER)
+]
+RulerTasks = Annotated[
+    str | None,
+    _option(
+        "tasks",
+        "RULER's tasks (hisa-eval describe ruler), or groups: niah, qa, without-data, all.",
+        QUESTION,
+        "LIST",
+        "all that have their data",
+    ),
+]
+RulerData = Annotated[
+    str | None,
+    _option("data", "Questions of qa_1 and qa_2: their file, or its folder.", QUESTION, "PATH", "none"),
+]
+Suite = Annotated[
+    str | None,
+    _option(
+        "suite",
+        "v1 (21 data sets), e (LongBench-E, 13) or v2 (multiple choice).",
+        QUESTION,
+        "NAME",
+        None,
+        LONGBENCH,
+    ),
+]
+DataSets = Annotated[
+    str | None,
+    _option(
+        "tasks",
+        "Data sets, categories (single, multi, ...) or languages (en, zh).",
+        QUESTION,
+        "LIST",
+        "all of the suite",
+    ),
+]
+Rows = Annotated[
+    int | None,
+    _option("samples", "Rows of each data set, by hash; 10 lie inside 20.", QUESTION, "N", "all"),
+]
+LongBenchData = Annotated[
+    str | None,
+    _option("data", "Official files: a folder, data.zip, or one file.", QUESTION, "PATH", "the hub's"),
+]
+Partial = Annotated[
+    bool | None,
+    typer.Option(
+        "--partial/--whole",
+        help="Take files that have not the official number of rows.",
+        rich_help_panel=QUESTION,
+        show_default="whole",
+    ),
+]
+Truncate = Annotated[
+    str | None,
+    _option(
+        "truncate",
+        "A prompt that is too long fails (error), or loses its middle (middle) and is counted as cut.",
+        QUESTION,
+        "RULE",
+        None,
+        LONGBENCH,
+    ),
+]
+MaxPromptTokens = Annotated[
+    int | None,
+    _option("max_prompt_tokens", "Most tokens of a prompt.", QUESTION, "N", "what the model has room for"),
+]
+CodeSimilarity = Annotated[
+    str | None,
+    _option(
+        "code_similarity",
+        "Metric of lcc and repobench-p: difflib or rapidfuzz.",
+        QUESTION,
+        "NAME",
+        None,
+        LONGBENCH,
+    ),
+]
 Needle = Annotated[
     str | None,
     _option("needle", "What is hidden: a name (hisa-eval list needles) or a YAML file.", QUESTION, "NAME"),
@@ -51,7 +135,7 @@ Haystack = Annotated[
 ]
 MaxNewTokens = Annotated[
     int | None,
-    _option("max_new_tokens", "Room for the answer in tokens.", QUESTION, "N", "the needle's own"),
+    _option("max_new_tokens", "Room for the answer in tokens.", QUESTION, "N", "the task's own"),
 ]
 Indexers = Annotated[
     str | None,
@@ -68,7 +152,7 @@ Device = Annotated[str | None, _option("device", "auto, cpu or cuda.", MODEL, "N
 Dtype = Annotated[
     str | None, _option("dtype", "auto (f32 on a CPU, bf16 on CUDA), f32 or bf16.", MODEL, "NAME")
 ]
-Seed = Annotated[int | None, _option("seed", "Decides keys, values, haystacks and random depths.", GRID, "N")]
+Seed = Annotated[int | None, _option("seed", "Decides all that is drawn at random.", GRID, "N")]
 Config = Annotated[
     Path | None,
     typer.Option(
@@ -80,4 +164,65 @@ Config = Annotated[
 ]
 Json = Annotated[
     bool, typer.Option("--json", help="One JSON value on standard output.", rich_help_panel=OUTPUT)
+]
+Probe = Annotated[
+    bool | None,
+    typer.Option(
+        "--probe/--no-probe",
+        help="Also compare each selection with flat DSA's on the same queries.",
+        rich_help_panel=MODEL,
+        show_default="probe",
+    ),
+]
+Out = Annotated[
+    Path | None,
+    typer.Option(
+        "--out",
+        help="Folder of the run, taken literally.",
+        rich_help_panel=RUN,
+        metavar="DIR",
+        show_default="results/<command>-<time>-<hash>",
+    ),
+]
+Resume = Annotated[
+    bool,
+    typer.Option(
+        "--resume/--no-resume",
+        help="Finish a run of the same settings that was stopped.",
+        rich_help_panel=RUN,
+    ),
+]
+Threads = Annotated[
+    int | None,
+    typer.Option(
+        "--threads",
+        help="CPU threads.",
+        min=1,
+        metavar="N",
+        rich_help_panel=RUN,
+        show_default="one per core",
+    ),
+]
+AllowFailures = Annotated[
+    bool,
+    typer.Option("--allow-failures", help="Exit with 0 although samples failed.", rich_help_panel=RUN),
+]
+DryRun = Annotated[
+    bool,
+    typer.Option("--dry-run", help="Show cells, tokens, memory and expected time.", rich_help_panel=RUN),
+]
+WithReport = Annotated[
+    bool,
+    typer.Option(
+        "--report/--no-report",
+        help="Draw tables, figures and report.html at the end.",
+        rich_help_panel=OUTPUT,
+    ),
+]
+ShowConfig = Annotated[
+    bool,
+    typer.Option("--show-config", help="Show each setting and where it came from.", rich_help_panel=RUN),
+]
+Quiet = Annotated[
+    bool, typer.Option("--quiet", "-q", help="Only results and errors.", rich_help_panel=OUTPUT)
 ]

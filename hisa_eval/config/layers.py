@@ -26,8 +26,12 @@ class Layered:
     sources: dict[str, str]
 
 
-def read_config(path: Path) -> dict[str, Any]:
+def read_config(path: Path, known: Mapping[str, Any] = NIAH) -> dict[str, Any]:
     """The settings of a YAML file; dashes and underscores in names are the same.
+
+    Args:
+        path: Of the file.
+        known: Fields of the command.
 
     Raises:
         UserError: no such file, not YAML, not a mapping, or an unknown name.
@@ -55,27 +59,28 @@ def read_config(path: Path) -> dict[str, Any]:
     values: dict[str, Any] = {}
     for key, value in loaded.items():
         name = str(key).replace("-", "_")
-        if name not in NIAH:
-            wrong = unknown_name("setting", str(key), NIAH)
+        if name not in known:
+            wrong = unknown_name("setting", str(key), known)
             raise UserError(f"--config {path}: {wrong.what}", wrong.fix)
         values[name] = value
     return values
 
 
-def layer(flags: Mapping[str, Any], config: Path | None) -> Layered:
+def layer(flags: Mapping[str, Any], config: Path | None, defaults: Mapping[str, Any] = NIAH) -> Layered:
     """Merge command line, file and defaults.
 
     Args:
         flags: Field name -> value given on the command line; None where it was not given.
         config: The `--config` file, if any.
+        defaults: Field name -> default, of the command.
 
     Returns:
         Every field with its value and source.
     """
-    values = dict(NIAH)
-    sources = dict.fromkeys(NIAH, "default")
+    values = dict(defaults)
+    sources = dict.fromkeys(defaults, "default")
     if config is not None:
-        from_file = read_config(config)
+        from_file = read_config(config, defaults)
         values.update(from_file)
         sources.update(dict.fromkeys(from_file, f"file {config}"))
     given = {name: value for name, value in flags.items() if value is not None}

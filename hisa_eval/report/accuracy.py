@@ -88,19 +88,24 @@ def paired_at(samples: pd.DataFrame, label: str, baseline: str) -> Paired:
     return paired_difference(_scores(ok, baseline), _scores(ok, label))
 
 
-def differences(study: Study) -> pd.DataFrame:
-    """Each series minus flat DSA of the same run, paired on samples with the same prompt, by length.
+def differences(study: Study, by: str = "length", groups: Sequence[int | str] | None = None) -> pd.DataFrame:
+    """Each series minus flat DSA of the same run, paired on samples with the same prompt, by group.
+
+    Args:
+        study: What was run.
+        by: Column of `Study.samples` to group by.
+        groups: Its values in order; the study's lengths by default.
 
     Returns:
-        One row per series and length, and one over all lengths (`length` empty); empty where no run holds
-        flat DSA beside another indexer.
+        One row per series and group, and one over everything (`by` empty); empty where no run holds flat DSA
+        beside another indexer.
     """
     rows = []
     for one in study.series:
         if one.baseline is None:
             continue
-        for length in [*study.lengths, None]:
-            part = study.samples if length is None else study.samples[study.samples["length"] == length]
+        for group in [*(study.lengths if groups is None else groups), None]:
+            part = study.samples if group is None else study.samples[study.samples[by] == group]
             found = paired_at(part, one.label, one.baseline)
             if not found.n_pairs:
                 continue
@@ -108,7 +113,7 @@ def differences(study: Study) -> pd.DataFrame:
                 {
                     "indexer": one.label,
                     "baseline": one.baseline,
-                    "length": length,
+                    by: group,
                     "n_pairs": found.n_pairs,
                     "difference": round(found.mean, DIGITS),
                     "ci_low": round(found.low, DIGITS),
@@ -118,7 +123,8 @@ def differences(study: Study) -> pd.DataFrame:
                     "sign_test_p": float(f"{found.p:.4g}"),
                 }
             )
-    return pd.DataFrame(rows).astype({"length": "Int64"}) if rows else pd.DataFrame()
+    frame = pd.DataFrame(rows)
+    return frame.astype({"length": "Int64"}) if "length" in frame else frame
 
 
 def _scores(samples: pd.DataFrame, label: str) -> dict[str, float]:

@@ -14,15 +14,18 @@ from hisa_eval.errors import UserError
 from hisa_eval.report.accuracy import grouped_scores
 from hisa_eval.report.fidelity import evidence, fidelity
 from hisa_eval.report.figures.by_length import draw_accuracy, draw_evidence
+from hisa_eval.report.figures.by_task import draw_tasks
 from hisa_eval.report.figures.heatmaps import difference_grids, draw_differences, draw_scores, score_grids
 from hisa_eval.report.figures.iou import draw_iou_by_layer, draw_iou_by_length
 from hisa_eval.report.figures.theme import render
 from hisa_eval.report.files import write_file
 from hisa_eval.report.numbers import slug
 from hisa_eval.report.page import Picture, html_page, inline
+from hisa_eval.report.ruler import ruler_tasks
 from hisa_eval.report.score_tables import accuracy_table, difference_table
 from hisa_eval.report.selection_tables import evidence_table, fidelity_table, seconds_table
 from hisa_eval.report.study import Study, load_study
+from hisa_eval.report.suites import suite_differences, suite_tables
 from hisa_eval.run.store import MANIFEST
 
 PAGE = "report.html"
@@ -93,8 +96,10 @@ def _write(study: Study, folder: Path) -> ReportPaths:
     cells = grouped_scores(study, ["task", "length", "depth"])
     agreement, shares = fidelity(study), evidence(study)
     made = [
+        *suite_tables(study),
         accuracy_table(study),
         difference_table(study),
+        suite_differences(study),
         fidelity_table(agreement),
         evidence_table(shares),
         seconds_table(study),
@@ -142,6 +147,11 @@ def _pictures(
             partial(draw_accuracy, study, grouped_scores(study, ["length"])),
             "Mean score with its interval by context length",
         )
+    if study.lengths and (tasks := ruler_tasks(study)):
+        pictures["accuracy-by-task"] = Picture(
+            partial(draw_tasks, study, grouped_scores(study, ["task", "length"]), tasks),
+            "Mean score with its interval by context length, task by task",
+        )
     if len(agreement):
         pictures["iou-by-length"] = Picture(
             partial(draw_iou_by_length, study, agreement), "IoU with flat DSA's selection by length"
@@ -174,9 +184,12 @@ def _frames(frame: pd.DataFrame, stem: Path) -> tuple[Path, ...]:
 
 
 def _title(study: Study) -> str:
-    tasks = sorted({str(task) for task in study.samples["task"].dropna()}) or [
-        str(study.runs[0].manifest.get("command", "run"))
-    ]
-    names = {"niah": "Needle in a haystack", "ruler": "RULER", "longbench": "LongBench"}
+    tasks = study.suites or [str(study.runs[0].manifest.get("command", "run"))]
+    names = {
+        "niah": "Needle in a haystack",
+        "ruler": "RULER",
+        "longbench": "LongBench",
+        "longbench-v2": "LongBench v2",
+    }
     models = " and ".join(dict.fromkeys(run.model for run in study.runs))
     return f"{', '.join(names.get(task, task) for task in tasks)} – {models}"

@@ -26,6 +26,11 @@ def run_facts(run: Run) -> list[tuple[str, str]]:
         ("Checkpoint", _named(model, "sha256", "checkpoint_sha256", "checkpoint", "revision")),
         ("Token budget k", _plain(settings.get("topk") or model.get("topk") or model.get("index_topk"))),
         ("Samples per cell", _plain(settings.get("samples"))),
+        ("Tasks", _list(settings.get("tasks"))),
+        ("Suite", _plain(settings.get("suite"))),
+        ("Long prompts", _plain(settings.get("truncate"))),
+        ("Most prompt tokens", _plain(settings.get("max_prompt_tokens"))),
+        ("Left out", _list(settings.get("left_out"))),
         ("Needle", _plain(settings.get("needle"))),
         ("Distractor needles", _plain(settings.get("distractors"))),
         ("Haystack", _plain(settings.get("haystack"))),
@@ -62,6 +67,10 @@ def _plain(value: Any) -> str:
     if isinstance(value, Mapping):
         return _pairs(value)
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _list(value: Any) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list) else _plain(value)
 
 
 def _pairs(value: Any) -> str:

@@ -58,9 +58,10 @@ def html_page(study: Study, title: str, tables: Mapping[str, Table], pictures: M
     Args:
         study: What was run.
         title: Heading.
-        tables: By name: `accuracy`, `seconds`, and where they exist `difference`, `fidelity`, `evidence`.
-        pictures: By name, where they exist: `accuracy-by-length`, `heatmaps`, `differences`,
-            `iou-by-length`, `iou-by-layer`, `evidence-by-length`.
+        tables: By name: `accuracy`, `seconds`, and where they exist `difference`, `fidelity`, `evidence` and
+            a suite's own.
+        pictures: By name, where they exist: `accuracy-by-length`, `accuracy-by-task`, `heatmaps`,
+            `differences`, `iou-by-length`, `iou-by-layer`, `evidence-by-length`.
     """
     environment = Environment(
         loader=PackageLoader("hisa_eval.report"),
@@ -87,6 +88,7 @@ def html_page(study: Study, title: str, tables: Mapping[str, Table], pictures: M
         pictures=pictures,
         failures=_sample_rows(failed),
         samples=_sample_rows(_most_telling(samples)),
+        evidence_of="needle" if study.suites == ["niah"] else "answer",
         n_samples=len(samples),
         n_left_out=max(0, len(samples) - MOST_SAMPLES),
     )

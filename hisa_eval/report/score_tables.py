@@ -25,19 +25,19 @@ def accuracy_table(study: Study) -> Table:
     for length in [*study.lengths, None]:
         part = data[data["length"].isna() if length is None else data["length"] == length]
         found = {str(row["indexer"]): row for row in part.to_dict("records")}
-        rows.append(
-            [*length_cells(study, length), *(_score_cell(found.get(label)) for label in study.labels)]
-        )
+        rows.append([*length_cells(study, length), *(score_cell(found.get(label)) for label in study.labels)])
     notes = ["Mean score with its 95% interval; n counts the samples that were scored."]
     if data["n_failed"].sum():
         notes.append("Failed samples are counted apart and are in no mean.")
+    if any(suite.startswith("longbench") for suite in study.suites):
+        notes.append("A row of LongBench counts under the power of two that holds its prompt and answer.")
     return Table(
         "accuracy",
         "Accuracy by length",
         ["length", "tokens sent", *study.labels],
         rows,
         data,
-        [*notes, _methods_note(data)],
+        [*notes, methods_note(data)],
         n_keys=2 + len(study.labels),
     )
 
@@ -50,13 +50,8 @@ def difference_table(study: Study) -> Table | None:
     rows = [
         [
             Cell(str(row["indexer"])),
-            _length_cell(row["length"]),
-            Cell(str(row["n_pairs"]), row["n_pairs"]),
-            Cell(signed(row["difference"]), row["difference"]),
-            Cell(_interval(row["ci_low"], row["ci_high"], signed)),
-            Cell(str(row["n_better"]), row["n_better"]),
-            Cell(str(row["n_worse"]), row["n_worse"]),
-            Cell(f"{row['sign_test_p']:.2g}", row["sign_test_p"]),
+            length_cell(row["length"]),
+            *difference_cells(row),
         ]
         for row in data.to_dict("records")
     ]
@@ -74,29 +69,49 @@ def difference_table(study: Study) -> Table | None:
     )
 
 
+def difference_cells(row: Mapping[Any, Any]) -> list[Cell]:
+    """Pairs, difference, interval, better, worse and p of a row of `report.accuracy.differences`."""
+    return [
+        Cell(str(row["n_pairs"]), row["n_pairs"]),
+        Cell(signed(row["difference"]), row["difference"]),
+        Cell(_interval(row["ci_low"], row["ci_high"], signed)),
+        Cell(str(row["n_better"]), row["n_better"]),
+        Cell(str(row["n_worse"]), row["n_worse"]),
+        Cell(f"{row['sign_test_p']:.2g}", row["sign_test_p"]),
+    ]
+
+
 def length_cells(study: Study, length: int | None) -> list[Cell]:
     """The length asked for, and the tokens really sent."""
     sent = study.tokens(length) if length is not None else None
     if sent is None:
-        return [_length_cell(length), Cell(NOTHING, 0)]
+        return [length_cell(length), Cell(NOTHING, 0)]
     low, high = sent
-    return [_length_cell(length), Cell(f"{low:,}" if low == high else f"{low:,}–{high:,}", low)]
+    return [length_cell(length), Cell(f"{low:,}" if low == high else f"{low:,}–{high:,}", low)]
 
 
-def _length_cell(length: int | None) -> Cell:
+def length_cell(length: int | None) -> Cell:
+    """The length asked for, or `all`."""
     if length is None or pd.isna(length):
         return Cell(ALL_LENGTHS, 2**62)
     return Cell(length_label(int(length)), int(length))
 
 
-def _score_cell(row: Mapping[Any, Any] | None) -> Cell:
+def score_cell(row: Mapping[Any, Any] | None, *, cut: bool = False) -> Cell:
+    """A mean with its interval and counts.
+
+    Args:
+        row: Fields as in `hisa_eval.report.accuracy.score_row`; None where nothing was run.
+        cut: Also count the answers that ended at the generation limit.
+    """
     if row is None:
         return Cell(NOTHING, -1)
     if not row["n"]:
         return Cell(f"failed ({row['n_failed']})", -1)
     failed = f", {row['n_failed']} failed" if row["n_failed"] else ""
+    ended = f", {row['n_length_finishes']} cut" if cut and row["n_length_finishes"] else ""
     interval = _interval(row["ci_low"], row["ci_high"], share)
-    return Cell(f"{share(row['score'])} {interval} n={row['n']}{failed}", row["score"])
+    return Cell(f"{share(row['score'])} {interval} n={row['n']}{ended}{failed}", row["score"])
 
 
 def _interval(low: float, high: float, form: Callable[[float], str]) -> str:
@@ -105,7 +120,8 @@ def _interval(low: float, high: float, form: Callable[[float], str]) -> str:
     return f"[{form(low)}, {form(high)}]"
 
 
-def _methods_note(data: pd.DataFrame) -> str:
+def methods_note(data: pd.DataFrame) -> str:
+    """Which intervals a table holds."""
     names = {
         "wilson": "Wilson (pass or fail)",
         "bootstrap": "BCa bootstrap (partial credit)",

@@ -90,6 +90,11 @@ class Study:
         return [one.label for one in self.series]
 
     @property
+    def suites(self) -> list[str]:
+        """First parts of the tasks' names, e.g. `niah` or `ruler`."""
+        return sorted({str(task).partition("/")[0] for task in self.samples["task"].dropna()})
+
+    @property
     def lengths(self) -> list[int]:
         """Lengths asked for, also those that no sample has reached yet."""
         return [int(length) for length in self._axis("length", "lengths")]
@@ -105,6 +110,9 @@ class Study:
         total = 0
         for run in self.runs:
             settings = run.manifest["settings"]
+            if isinstance(settings.get("n_planned"), int):
+                total += settings["n_planned"]
+                continue
             axes = [settings.get(name) for name in ("lengths", "depths")]
             counts = [len(axis) if isinstance(axis, list) else 0 for axis in axes]
             samples = settings.get("samples")
@@ -185,12 +193,17 @@ def _series(runs: Sequence[Run]) -> tuple[Series, ...]:
 def _without_superseded(samples: pd.DataFrame) -> pd.DataFrame:
     """Drop failures of places that have a score by now, though under another key.
 
-    A sample that could not be built has no prompt in its key, so its later success does not replace it.
+    A sample that could not be built has no prompt in its key, so its later success does not replace it; and
+    where each sample has its own length, it has none.
     """
     place = ["series", "task", "length", "depth", "sample"]
     ok = samples["status"] == "ok"
     scored = pd.MultiIndex.from_frame(samples.loc[ok, place])
     stale = ~ok & pd.MultiIndex.from_frame(samples[place]).isin(scored)
+    named = ["series", "sample_id"]
+    stale |= ~ok & pd.MultiIndex.from_frame(samples[named]).isin(
+        pd.MultiIndex.from_frame(samples.loc[ok, named])
+    )
     return samples[~stale].reset_index(drop=True)
 
 
@@ -208,6 +221,7 @@ def _sample_row(record: Mapping[str, Any], label: str) -> dict[str, Any]:
     return {
         "series": label,
         **{name: record.get(name) for name in _FACTS},
+        "details": record.get("details") or {},
         "expected": " | ".join(str(one) for one in references),
         **{f"{name}_seconds": times.get(name) for name in _TIMES},
     }

@@ -37,7 +37,6 @@ REQUIRED = (
 )
 OPTIONAL = {
     "tilelang": "GPU kernels: pip install 'hisa-eval[kernels]'",
-    "datasets": "LongBench data: pip install 'hisa-eval[longbench]'",
 }
 
 

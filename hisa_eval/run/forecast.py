@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from hisa_eval.run.grid import Grid, Step
+from hisa_eval.run.grid import Layout, Step
 
 if TYPE_CHECKING:
     from hisa_eval.indexers.base import Indexer
@@ -102,43 +102,46 @@ def prefill_work(rows: float, indexer: str, settings: Mapping[str, Any], topk: i
     return Work(rows, everything / size, capped(rows, held), capped(rows, topk))
 
 
-def step_work(grid: Grid, step: Step, indexer: str, settings: Mapping[str, Any], topk: int) -> Work:
+def step_work(layout: Layout, step: Step, indexer: str, settings: Mapping[str, Any], topk: int) -> Work:
     """Operations of one step; the prefix that it shares with the step before is not computed again."""
-    kept = step.length * (1.0 - grid.computed_fraction(step))
-    return prefill_work(step.length, indexer, settings, topk) - prefill_work(kept, indexer, settings, topk)
+    length = layout.expected_tokens(step)
+    kept = length * (1.0 - layout.computed_fraction(step))
+    return prefill_work(length, indexer, settings, topk) - prefill_work(kept, indexer, settings, topk)
 
 
 @dataclass(frozen=True)
 class Line:
-    """What is expected of one length with one indexer.
+    """What is expected of one length, or of one task where samples have their own, with one indexer.
 
     Attributes:
-        length: In tokens.
+        length: In tokens, the longest of the samples.
         indexer: Label.
-        n_samples: Samples of all depths.
+        task: Name where samples have their own length, else empty.
+        n_samples: Samples of all depths and tasks.
         tokens: Tokens computed, shared prefixes once.
         seconds: Expected time.
     """
 
     length: int
     indexer: str
+    task: str
     n_samples: int
     tokens: float
     seconds: float
 
 
 class Forecast:
-    """Expected cost of a grid.
+    """Expected cost of a run.
 
     Args:
-        grid: What will run.
-        indexers: In the order of the grid's labels; only names and settings are read.
+        layout: What will run.
+        indexers: All that the layout's steps name; only names and settings are read.
         topk: Token budget k.
         device: `cpu` or `cuda`.
     """
 
-    def __init__(self, grid: Grid, indexers: Sequence[Indexer], topk: int, device: str) -> None:
-        self.grid = grid
+    def __init__(self, layout: Layout, indexers: Sequence[Indexer], topk: int, device: str) -> None:
+        self.layout = layout
         self.scale = 1.0
         self._speed = SPEEDS[device]
         self._topk = topk
@@ -147,7 +150,7 @@ class Forecast:
     def work(self, step: Step) -> Work:
         """Operations of one step."""
         name, settings = self._indexers[step.indexer]
-        return step_work(self.grid, step, name, settings, self._topk)
+        return step_work(self.layout, step, name, settings, self._topk)
 
     def seconds(self, step: Step) -> float:
         """Expected seconds of one step."""
@@ -165,14 +168,17 @@ class Forecast:
         self.scale = seconds / self._speed.seconds(prefill_work(length, name, settings, self._topk))
 
     def lines(self) -> list[Line]:
-        """One line per length and indexer, in running order."""
-        found: dict[tuple[int, str], Line] = {}
-        for step in self.grid.steps():
-            place = (step.length, step.indexer)
+        """One line per length (or task) and indexer, in running order."""
+        found: dict[tuple[int | None, str, str], Line] = {}
+        for step in self.layout.steps():
+            task = step.task if step.length is None else ""
+            place = (step.length, task, step.indexer)
             work = self.work(step)
-            old = found.get(place, Line(*place, 0, 0.0, 0.0))
+            old = found.get(place, Line(0, step.indexer, task, 0, 0.0, 0.0))
             found[place] = Line(
-                *place,
+                max(old.length, round(self.layout.expected_tokens(step))),
+                step.indexer,
+                task,
                 old.n_samples + 1,
                 old.tokens + work.tokens,
                 old.seconds + self.scale * self._speed.seconds(work),

@@ -1,61 +1,96 @@
-"""The grid of a run: which samples, and in which order."""
+"""What a run does, in which order: cells, and in each its steps of one sample with one indexer."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 
 class Cell(NamedTuple):
-    """One square of one indexer's heatmap."""
+    """What is counted and told of together: one square of one indexer's heatmap, or one task's row.
 
-    length: int
-    depth: float
+    Attributes:
+        length: Context length asked for, in tokens; None where each sample has its own.
+        depth: Of the needle in per cent; None where a task has none.
+        indexer: Label.
+        task: Name, as in records.
+    """
+
+    length: int | None
+    depth: float | None
     indexer: str
+    task: str = "niah"
 
 
 class Step(NamedTuple):
-    """One sample with one indexer."""
+    """One sample with one indexer; the fields are those of `Cell`, `sample` counts from 0."""
 
-    length: int
+    length: int | None
     indexer: str
     sample: int
-    depth: float
+    depth: float | None
+    task: str = "niah"
 
     @property
     def cell(self) -> Cell:
         """The cell that this step belongs to."""
-        return Cell(self.length, self.depth, self.indexer)
+        return Cell(self.length, self.depth, self.indexer, self.task)
+
+
+class Layout(Protocol):
+    """The steps of a run."""
+
+    def __len__(self) -> int:
+        """Steps of the whole run."""
+        ...
+
+    def steps(self) -> Iterator[Step]:
+        """Every step once, in running order; all of one length and task stand together."""
+        ...
+
+    def expected_tokens(self, step: Step) -> float:
+        """Tokens of the step's context, estimated where each sample has its own length."""
+        ...
+
+    def computed_fraction(self, step: Step) -> float:
+        """The share of a prompt that its model has to compute, where it keeps what is shared with the step
+        before."""
+        ...
+
+
+def cells_of(layout: Layout) -> dict[Cell, int]:
+    """Every cell once, in running order, with the number of its samples."""
+    found: dict[Cell, int] = {}
+    for step in layout.steps():
+        found[step.cell] = found.get(step.cell, 0) + 1
+    return found
 
 
 @dataclass(frozen=True)
 class Grid:
-    """Lengths, depths, samples and indexers of a run.
+    """Lengths, tasks, depths, samples and indexers of a run: every combination.
 
     Attributes:
         lengths: Context lengths in tokens, ascending.
-        depths: Needle depths in per cent, ascending.
+        depths: Needle depths in per cent, ascending; `(None,)` for tasks that have none.
         samples: Samples per cell.
         indexers: Labels, in the order of the tables.
+        tasks: Names, in the order of the tables.
     """
 
     lengths: tuple[int, ...]
-    depths: tuple[float, ...]
+    depths: tuple[float | None, ...]
     samples: int
     indexers: tuple[str, ...]
+    tasks: tuple[str, ...] = ("niah",)
 
     def __len__(self) -> int:
-        return len(self.lengths) * len(self.depths) * self.samples * len(self.indexers)
-
-    def cells(self) -> list[Cell]:
-        """Every cell once."""
-        return [
-            Cell(length, depth, indexer)
-            for length in self.lengths
-            for indexer in self.indexers
-            for depth in self.depths
-        ]
+        axes = (self.lengths, self.tasks, self.depths, self.indexers)
+        total = self.samples
+        for axis in axes:
+            total *= len(axis)
+        return total
 
     def steps(self) -> Iterator[Step]:
         """Every step once, in running order.
@@ -65,26 +100,43 @@ class Grid:
         prefix, and the deepest needle leaves the longest one.
         """
         for length in self.lengths:
-            for indexer in self.indexers:
-                for sample in range(self.samples):
-                    for depth in reversed(self.depths):
-                        yield Step(length, indexer, sample, depth)
+            for task in self.tasks:
+                for indexer in self.indexers:
+                    for sample in range(self.samples):
+                        for depth in reversed(self.depths):
+                            yield Step(length, indexer, sample, depth, task)
+
+    def expected_tokens(self, step: Step) -> float:
+        """The length asked for."""
+        return float(step.length or 0)
 
     def computed_fraction(self, step: Step) -> float:
-        """The share of a prompt that its model has to compute, where it keeps the prefix shared with the
-        step before: all of it for a sample's first step, else what follows the needle."""
-        return 1.0 if step.depth == self.depths[-1] else 1.0 - step.depth / 100
+        """All of a prompt for a sample's first step, else what follows the needle."""
+        if step.depth is None or step.depth == self.depths[-1]:
+            return 1.0
+        return 1.0 - step.depth / 100
 
 
-def make_grid(lengths: Sequence[int], depths: Sequence[float], samples: int, indexers: Sequence[str]) -> Grid:
+def make_grid(
+    lengths: Sequence[int],
+    depths: Sequence[float],
+    samples: int,
+    indexers: Sequence[str],
+    tasks: Sequence[str] = ("niah",),
+) -> Grid:
     """A grid in canonical order, with repeats removed.
 
     Args:
         lengths: Context lengths in tokens.
-        depths: Needle depths in per cent.
+        depths: Needle depths in per cent; none for tasks that have no depth.
         samples: Samples per cell.
         indexers: Labels.
+        tasks: Names, as in records.
     """
     return Grid(
-        tuple(sorted(set(lengths))), tuple(sorted(set(depths))), samples, tuple(dict.fromkeys(indexers))
+        tuple(sorted(set(lengths))),
+        tuple(sorted(set(depths))) or (None,),
+        samples,
+        tuple(dict.fromkeys(indexers)),
+        tuple(dict.fromkeys(tasks)),
     )

@@ -11,7 +11,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 from rich.text import Text
 
 from hisa_eval.config.grammar import format_depth, format_length
-from hisa_eval.run.grid import Cell, Grid, Step
+from hisa_eval.run.grid import Cell, Layout, Step, cells_of
 
 Cost = Callable[[Step], float]
 """Expected cost of a step in any unit; only ratios matter."""
@@ -46,9 +46,9 @@ class Clock:
         self._busy = 0.0
         self._since = now()
 
-    def begin(self, grid: Grid) -> None:
+    def begin(self, layout: Layout) -> None:
         """Nothing is done yet."""
-        self._remaining = sum(self._cost(step) for step in grid.steps())
+        self._remaining = sum(self._cost(step) for step in layout.steps())
 
     def started(self) -> None:
         """A step begins to take time."""
@@ -70,28 +70,35 @@ class Clock:
 
 
 class Cells:
-    """Counts a grid's cells as their samples arrive."""
+    """Counts a run's cells as their samples arrive."""
 
     def __init__(self) -> None:
         self._open: dict[Cell, list[Mapping[str, Any]]] = {}
-        self._samples = 0
+        self._samples: dict[Cell, int] = {}
         self.total = 0
         self.finished = 0
 
-    def begin(self, grid: Grid) -> None:
+    def begin(self, layout: Layout) -> None:
         """Nothing is finished yet."""
-        self._open = {cell: [] for cell in grid.cells()}
-        self._samples = grid.samples
+        self._samples = cells_of(layout)
+        self._open = {cell: [] for cell in self._samples}
         self.total = len(self._open)
 
     def add(self, step: Step, record: Mapping[str, Any]) -> list[Mapping[str, Any]] | None:
         """The cell's records if this one completes it, else None."""
         records = self._open[step.cell]
         records.append(record)
-        if len(records) < self._samples:
+        if len(records) < self._samples[step.cell]:
             return None
         self.finished += 1
         return self._open.pop(step.cell)
+
+
+def place_words(cell: Cell) -> str:
+    """Where a cell is: its length, its depth or else its task, and its indexer."""
+    length = "" if cell.length is None else f"{format_length(cell.length):>5} "
+    depth = cell.task if cell.depth is None else f"depth {format_depth(cell.depth):>5} %"
+    return f"{length}{depth} {cell.indexer}"
 
 
 def cell_line(cell: Cell, records: list[Mapping[str, Any]], reused: bool) -> str:
@@ -99,7 +106,7 @@ def cell_line(cell: Cell, records: list[Mapping[str, Any]], reused: bool) -> str
     scores = [record["score"] for record in records if record["status"] == "ok"]
     failed = len(records) - len(scores)
     seconds = sum((record["seconds"][part] or 0.0) for record in records for part in ("prefill", "decode"))
-    place = f"{format_length(cell.length):>5} depth {format_depth(cell.depth):>5} % {cell.indexer}"
+    place = place_words(cell)
     result = f"score {sum(scores) / len(scores):.2f} (n = {len(scores)})" if scores else "no score"
     if failed:
         reason = next(record["reason"] for record in records if record["status"] != "ok")
@@ -113,8 +120,8 @@ class Silent:
     def phase(self, text: str) -> None:
         """A slow part of the start begins."""
 
-    def begin(self, grid: Grid) -> None:
-        """The grid is about to run."""
+    def begin(self, layout: Layout) -> None:
+        """The run is about to begin."""
 
     def step_started(self, step: Step) -> None:
         """A step is about to be computed."""
@@ -144,10 +151,10 @@ class Lines(Silent):
         """A slow part of the start begins."""
         print(text, file=self._stream, flush=True)
 
-    def begin(self, grid: Grid) -> None:
-        """The grid is about to run."""
-        self._clock.begin(grid)
-        self._cells.begin(grid)
+    def begin(self, layout: Layout) -> None:
+        """The run is about to begin."""
+        self._clock.begin(layout)
+        self._cells.begin(layout)
 
     def step_started(self, step: Step) -> None:
         """A step is about to be computed."""
@@ -195,21 +202,18 @@ class Bar(Silent):
         """A slow part of the start begins."""
         self._console.print(Text(text, style="dim"))
 
-    def begin(self, grid: Grid) -> None:
-        """The grid is about to run."""
-        self._clock.begin(grid)
-        self._cells.begin(grid)
-        self._task = self._progress.add_task("starting", total=len(grid), left="")
+    def begin(self, layout: Layout) -> None:
+        """The run is about to begin."""
+        self._clock.begin(layout)
+        self._cells.begin(layout)
+        self._task = self._progress.add_task("starting", total=len(layout), left="")
         self._progress.start()
 
     def step_started(self, step: Step) -> None:
         """A step is about to be computed."""
         self._clock.started()
         if self._task is not None:
-            self._progress.update(
-                self._task,
-                description=f"{format_length(step.length)} {step.indexer} depth {format_depth(step.depth)} %",
-            )
+            self._progress.update(self._task, description=" ".join(place_words(step.cell).split()))
 
     def step_finished(self, step: Step, record: Mapping[str, Any], reused: bool) -> None:
         """A step has its record."""

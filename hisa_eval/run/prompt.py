@@ -10,7 +10,8 @@ from hisa_eval.config.grammar import parse_depths, parse_length
 from hisa_eval.config.niah import niah_settings
 from hisa_eval.errors import unknown_name
 from hisa_eval.models import registry as model_registry
-from hisa_eval.run.niah import input_errors, make_task
+from hisa_eval.run.niah import make_task
+from hisa_eval.run.plan import input_errors
 from hisa_tasks.sample import Sample
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any, Literal, TypedDict
+from typing import Any, Literal, NotRequired, TypedDict
 
 
 class RowFigures(TypedDict):
@@ -49,10 +49,10 @@ class SampleRecord(TypedDict):
 
     key: str  # `sample_key` of everything that changes the result
     sample_id: str
-    task: str
+    task: str  # e.g. "niah", "ruler/vt"
     indexer: str  # label, options included
-    length: int  # asked for
-    depth: float | None
+    length: int | None  # asked for; the power of two that holds it where each sample has its own
+    depth: float | None  # None where a task has none
     sample: int
     needle: str
     haystack: str
@@ -72,6 +72,7 @@ class SampleRecord(TypedDict):
     seconds: Seconds
     n_reused_tokens: int
     selection: dict[str, Any]  # {"layers": list[LayerFigures]}, empty if not probed
+    details: NotRequired[dict[str, Any]]  # further facts of a suite's sample
 
 
 def check_record(record: Mapping[str, Any]) -> None:

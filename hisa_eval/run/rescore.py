@@ -105,20 +105,23 @@ def rescore_run(path: Path) -> RescoredRun:
                 f"{path}: {record['sample_id']} cannot be scored ({what})",
                 fix if dash else "use the version of hisa-eval that made the run",
             ) from error
-        rows.append(Rescored(record["sample_id"], sample.task, indexer, score, float(record["score"])))
+        rows.append(Rescored(record["sample_id"], record["task"], indexer, score, float(record["score"])))
     return RescoredRun(tuple(rows), n_failed)
 
 
 def _sample(record: Mapping[str, Any], settings: Mapping[str, Any]) -> Sample:
     """What scoring needs of the sample that was asked; its prompt is not in the store."""
-    meta = dict(record.get("meta") or {})
-    if record["task"] == "niah" and "metric" not in meta:
+    meta = dict(record.get("details") or {})
+    suite, _, part = record["task"].partition("/")
+    if suite == "ruler":
+        meta["ruler"] = part
+    if suite == "niah" and "metric" not in meta:
         from hisa_tasks.niah.needles.catalog import find_needle
 
         meta["metric"] = find_needle(settings.get("needle", record["needle"])).metric
     return Sample(
         id=record["sample_id"],
-        task=record["task"],
+        task=suite,
         prompt="",
         references=tuple(record["references"]),
         max_new_tokens=record["max_new_tokens"],

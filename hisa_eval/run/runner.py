@@ -1,18 +1,19 @@
-"""Takes a grid step by step: builds the sample, asks the model, scores, and keeps the record."""
+"""Takes a run step by step: builds the sample, asks the model, scores, and keeps the record."""
 
 from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from hisa_eval.config.grammar import format_length
 from hisa_eval.run.canonical import sample_key
-from hisa_eval.run.grid import Grid, Step
+from hisa_eval.run.grid import Layout, Step
+from hisa_eval.run.questions import Questions
 from hisa_eval.run.store import RunStore
-from hisa_tasks.sample import Sample, Tokenizer
+from hisa_tasks.sample import Sample
 
 if TYPE_CHECKING:
     from hisa_eval.indexers.base import Indexer
@@ -25,23 +26,11 @@ _MEMORY_ERRORS = ("CellError", "MemoryError", "OutOfMemoryError")
 _MEMORY_WORDS = ("out of memory", "can't allocate memory", "not enough memory")
 
 
-class Task(Protocol):
-    """What the runner needs of a task that is laid out on a length × depth grid."""
-
-    def sample(self, length: int, depth: float, index: int, tokenizer: Tokenizer) -> Sample:
-        """The sample of one place of the grid."""
-        ...
-
-
-Score = Callable[[Sample, str], float]
-"""How good a prediction is, 0 to 1."""
-
-
 class Observer(Protocol):
     """Who is told how the run goes."""
 
-    def begin(self, grid: Grid) -> None:
-        """The grid is about to run."""
+    def begin(self, layout: Layout) -> None:
+        """The run is about to begin."""
         ...
 
     def step_started(self, step: Step) -> None:
@@ -62,7 +51,7 @@ class Outcome:
     """What a run did.
 
     Attributes:
-        n_total: Steps of the grid.
+        n_total: Steps of the run.
         n_reused: Steps found finished in the store.
         n_failed: Steps that failed now.
         reasons: First reasons of failures, each once.
@@ -86,16 +75,14 @@ class _Built:
 
 
 class Runner:
-    """One run over a grid.
+    """One run over a layout.
 
     Args:
         model: A loaded model.
-        task: Makes the samples.
-        score: Scores them.
-        name: Of the task, in records.
-        indexers: In the order of the grid's labels.
-        identity: Everything but the sample itself that changes a result: model, task, generation settings.
-            It becomes part of every sample's key.
+        questions: Makes the samples and scores them.
+        indexers: All that the layout's steps name.
+        identity: Everything but sample and suite that changes a result: model, generation settings. It
+            becomes part of every sample's key.
         seed: Decides which rows the probe samples.
         probe: Also compare each selection with flat DSA's.
     """
@@ -103,35 +90,31 @@ class Runner:
     def __init__(
         self,
         model: Model,
-        task: Task,
-        score: Score,
+        questions: Questions,
         indexers: Sequence[Indexer],
         *,
-        name: str,
         identity: Mapping[str, Any],
         seed: int = 0,
         probe: bool = True,
     ) -> None:
         self.model = model
-        self.task = task
-        self.score = score
-        self.name = name
+        self.questions = questions
         self.indexers = {indexer.label: indexer for indexer in indexers}
         self.identity = dict(identity)
         self.seed = seed
         self.probe = probe
-        self._built: dict[tuple[int, int, float], _Built] = {}
+        self._built: dict[tuple[int | None, str, int, float | None], _Built] = {}
         self._given_up: dict[str, tuple[int, str]] = {}
 
-    def run(self, grid: Grid, store: RunStore, observer: Observer) -> Outcome:
+    def run(self, layout: Layout, store: RunStore, observer: Observer) -> Outcome:
         """Compute every step that the store has no result for.
 
-        A step that fails is recorded with its reason and the grid goes on. After a step that ran out of
+        A step that fails is recorded with its reason and the run goes on. After a step that ran out of
         memory (or asked more than the model can take) the same indexer is not tried again at that length
         or a longer one within this run.
 
         Args:
-            grid: What to run.
+            layout: What to run.
             store: Where results are and go.
             observer: Is told of every step.
 
@@ -140,11 +123,11 @@ class Runner:
             KeyboardInterrupt: the user stopped it; everything finished so far is kept.
         """
         started = time.perf_counter()
-        outcome = Outcome(len(grid))
+        outcome = Outcome(len(layout))
         known = {record["key"]: record for record in store.records()}
-        observer.begin(grid)
+        observer.begin(layout)
         try:
-            for step in grid.steps():
+            for step in layout.steps():
                 built = self._build(step)
                 key = self._key(step, built)
                 if store.done(key):
@@ -165,14 +148,14 @@ class Runner:
         return outcome
 
     def _build(self, step: Step) -> _Built:
-        """The step's sample; built once for all indexers, forgotten when the length changes."""
-        place = (step.length, step.sample, step.depth)
+        """The step's sample; built once for all indexers, forgotten when the length or task changes."""
+        place = (step.length, step.task, step.sample, step.depth)
         if place not in self._built:
-            if self._built and next(iter(self._built))[0] != step.length:
+            if self._built and next(iter(self._built))[:2] != place[:2]:
                 self._built.clear()
             began = time.perf_counter()
             try:
-                sample = self.task.sample(step.length, step.depth, step.sample, self.model.tokenizer)
+                sample = self.questions.sample(step, self.model.tokenizer)
                 self._built[place] = _Built(sample, time.perf_counter() - began)
             except Exception as error:
                 self._built[place] = _Built(None, time.perf_counter() - began, _reason(error))
@@ -184,6 +167,7 @@ class Runner:
         return sample_key(
             {
                 **self.identity,
+                **self.questions.identity(step),
                 "indexer": {"name": indexer.name, "settings": dict(indexer.settings)},
                 "length": step.length,
                 "depth": step.depth,
@@ -200,7 +184,7 @@ class Runner:
         if built.sample is None:
             return self._failed(step, key, built, f"the sample cannot be built: {built.error}")
         given_up = self._given_up.get(step.indexer)
-        if given_up and step.length >= given_up[0]:
+        if given_up and built.sample.length >= given_up[0]:
             return self._failed(
                 step, key, built, f"not tried, as {format_length(given_up[0])} failed: {given_up[1]}"
             )
@@ -208,11 +192,11 @@ class Runner:
             generation = self.model.generate(
                 built.sample, self.indexers[step.indexer], probe=self.probe, seed=self.seed
             )
-            score = float(self.score(built.sample, generation.text))
+            score = float(self.questions.score(built.sample, generation.text))
         except Exception as error:
             reason = _reason(error)
             if _is_size_limit(error):
-                self._given_up[step.indexer] = (step.length, reason)
+                self._given_up[step.indexer] = (built.sample.length, reason)
             return self._failed(step, key, built, reason)
         return self._finished(step, key, built.sample, built.seconds, generation, score)
 
@@ -254,17 +238,17 @@ class Runner:
 
     def _facts(self, step: Step, key: str, sample: Sample | None) -> dict[str, Any]:
         """What a record says of its sample, whatever became of it."""
-        place = f"{self.name}/{step.length}/d{step.depth:g}/s{step.sample}"
         prompt = sample.prompt if sample else ""
         meta = sample.meta if sample else {}
         n_prompt = sample.n_prompt_tokens if sample else 0
         max_new = sample.max_new_tokens if sample else 0
+        details = self.questions.details(sample) if sample else {}
         return {
             "key": key,
-            "sample_id": sample.id if sample else place,
-            "task": self.name,
+            "sample_id": sample.id if sample else self.questions.name(step),
+            "task": step.task,
             "indexer": step.indexer,
-            "length": step.length,
+            "length": _length(step, sample),
             "depth": step.depth,
             "sample": step.sample,
             "needle": str(meta.get("needle", "")),
@@ -276,7 +260,15 @@ class Runner:
             "n_total_tokens": n_prompt + max_new,
             "max_new_tokens": max_new,
             "references": list(sample.references) if sample else [],
+            **({"details": dict(details)} if details else {}),
         }
+
+
+def _length(step: Step, sample: Sample | None) -> int | None:
+    """The length asked for, or the class of a sample that has its own: the power of two that holds it."""
+    if step.length is not None or sample is None:
+        return step.length
+    return 1 << (sample.length - 1).bit_length()
 
 
 def _sha256(text: str) -> str:

@@ -52,7 +52,7 @@ class Oracle:
 
     def generate(self, sample: Sample, indexer: Indexer, *, probe: bool = True, seed: int = 0) -> Generation:
         """The answer, or a wrong one where this indexer loses the needle."""
-        depth = float(sample.meta["depth"])
+        depth = float(sample.meta.get("depth", 100.0))
         self.asked.append((indexer.label, sample.length, depth))
         time.sleep(float(os.environ.get("ORACLE_SLEEP", "0")))
         if os.environ.get("ORACLE_FAIL") == f"{indexer.name}@{sample.length}":

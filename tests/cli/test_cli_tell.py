@@ -43,19 +43,22 @@ def test_help_is_quick_and_imports_nothing_heavy() -> None:
     assert min(taken) < 0.5
 
 
-@pytest.mark.parametrize("command", ["niah", "report", "list", "describe", "show-prompt", "doctor"])
+@pytest.mark.parametrize(
+    "command", ["niah", "ruler", "longbench", "report", "list", "describe", "show-prompt", "doctor"]
+)
 def test_every_command_has_examples(inside: Command, command: str) -> None:
     done = inside(command, "--help")
     assert done.returncode == 0
     assert f"hisa-eval {command}" in done.stdout.partition("Examples")[2]
 
 
-def test_every_default_is_on_the_help_page(inside: Command) -> None:
-    from hisa_eval.config.defaults import NIAH
-    from hisa_eval.config.niah import flag_of
+@pytest.mark.parametrize("command", ["niah", "ruler", "longbench"])
+def test_every_default_is_on_the_help_page(inside: Command, command: str) -> None:
+    from hisa_eval.config import defaults
+    from hisa_eval.config.settings import flag_of
 
-    page = inside("niah", "--help").stdout
-    for name, value in NIAH.items():
+    page = inside(command, "--help").stdout
+    for name, value in getattr(defaults, command.upper()).items():
         assert flag_of(name) in page
         if isinstance(value, str | int) and not isinstance(value, bool):
             assert f"({value})" in page

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hisa_eval.run.grid import Step, make_grid
+from hisa_eval.run.grid import Step, cells_of, make_grid
 
 grids = st.builds(
     make_grid,
@@ -20,9 +20,9 @@ grids = st.builds(
 def test_every_step_comes_once_and_belongs_to_a_cell(grid) -> None:  # type: ignore[no-untyped-def]
     steps = list(grid.steps())
     assert len(steps) == len(set(steps)) == len(grid)
-    cells = grid.cells()
-    assert len(cells) == len(set(cells))
+    cells = cells_of(grid)
     assert {step.cell for step in steps} == set(cells)
+    assert set(cells.values()) == {grid.samples}
     assert len(cells) * grid.samples == len(grid)
 
 

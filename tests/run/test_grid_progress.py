@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from hisa_eval.run.grid import Grid, Step, make_grid
+from hisa_eval.run.grid import Cell, Grid, Step, make_grid
 from hisa_eval.run.progress import Bar, Cells, Clock, Lines, format_seconds
 
 
@@ -100,4 +100,4 @@ def test_durations_are_for_people(seconds: float, text: str) -> None:
 
 
 def test_a_step_knows_its_cell() -> None:
-    assert Step(8, "dsa", 3, 50.0).cell == (8, 50.0, "dsa")
+    assert Step(8, "dsa", 3, 50.0).cell == Cell(8, 50.0, "dsa", "niah")

@@ -14,6 +14,7 @@ import pytest
 from hisa_eval.indexers import registry
 from hisa_eval.run.grid import Grid, make_grid
 from hisa_eval.run.progress import Silent
+from hisa_eval.run.questions import TasksByLength
 from hisa_eval.run.runner import EXCERPT, Runner
 from hisa_eval.run.store import RunStore
 from hisa_tasks.niah import NiahTask, score
@@ -45,8 +46,8 @@ def store(tmp_path: Path) -> Iterator[RunStore]:
 def make_runner(model: Any, **changed: Any) -> Runner:
     """A runner over the needle task, with parts of its identity changed."""
     task = NiahTask(**{"max_new_tokens": 32, **changed.pop("task", {})})
-    identity = {"model": dict(model.describe()), "task": dict(task.describe()), "device": "cpu"}
-    return Runner(model, task, score, INDEXERS, name="niah", identity=identity, **changed)
+    identity = {"model": dict(model.describe()), "device": "cpu"}
+    return Runner(model, TasksByLength({"niah": task}, score, GRID), INDEXERS, identity=identity, **changed)
 
 
 def test_every_step_has_a_full_record(oracle: ModuleType, store: RunStore) -> None:

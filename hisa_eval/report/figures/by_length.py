@@ -30,6 +30,21 @@ def draw_accuracy(study: Study, by_length: pd.DataFrame) -> Figure:
     width = min(max(3.4, 0.55 * len(study.lengths) + 0.8), 7.2)
     figure = Figure(figsize=(width, 2.7), layout="constrained")
     axes = figure.subplots()
+    draw_lines(axes, study, by_length)
+    length_axis(axes, study.lengths, width - 0.5)
+    axes.set(ylim=(-0.04, 1.04), ylabel="score, 95% interval", xlabel="context length (tokens)")
+    fitted_legend(figure, figure.axes[0].get_legend_handles_labels()[0], "upper")
+    return figure
+
+
+def draw_lines(axes: Axes, study: Study, by_length: pd.DataFrame) -> None:
+    """A line with intervals for each series.
+
+    Args:
+        axes: Of the panel.
+        study: What was run.
+        by_length: Scores grouped by length, of this panel alone.
+    """
     styles = series_styles(study.labels)
     step = min(0.12, 0.5 / max(1, len(study.labels)))
     for place, label in enumerate(study.labels):
@@ -50,10 +65,6 @@ def draw_accuracy(study: Study, by_length: pd.DataFrame) -> Figure:
             capsize=2,
             label=label,
         )
-    length_axis(axes, study.lengths, width - 0.5)
-    axes.set(ylim=(-0.04, 1.04), ylabel="score, 95% interval", xlabel="context length (tokens)")
-    fitted_legend(figure, figure.axes[0].get_legend_handles_labels()[0], "upper")
-    return figure
 
 
 def draw_evidence(study: Study, shares: pd.DataFrame) -> Figure:

@@ -1,4 +1,4 @@
-"""What `hisa-eval niah` prints: its settings, its forecast, its results."""
+"""What a command that runs a suite prints: its settings, its forecast, its results."""
 
 from __future__ import annotations
 
@@ -10,9 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from hisa_eval.cli.output import print_json, print_note, print_table, stderr
 from hisa_eval.config.grammar import format_length
+from hisa_eval.config.settings import RunSettings
 from hisa_eval.run.device import free_bytes
+from hisa_eval.run.execute import Reporter, load_model, time_one_sample
 from hisa_eval.run.forecast import Forecast
-from hisa_eval.run.niah import NiahRun, Reporter, load_model, time_one_sample
+from hisa_eval.run.grid import cells_of
+from hisa_eval.run.plan import PlannedRun
 from hisa_eval.run.progress import Bar, Lines, Silent, format_seconds
 
 if TYPE_CHECKING:
@@ -22,13 +25,15 @@ if TYPE_CHECKING:
 MIB = 1024 * 1024
 
 
-def show_settings(settings: Mapping[str, Any], sources: Mapping[str, str], as_json: bool) -> None:
+def show_settings(settings: RunSettings, sources: Mapping[str, str], as_json: bool) -> None:
     """Every setting, and whether a flag, a file or the default decided it."""
+    dumped = settings.model_dump(mode="json")
+    values = {name: dumped[name] for name in sources}
     if as_json:
-        print_json({name: {"value": value, "source": sources[name]} for name, value in settings.items()})
+        print_json({name: {"value": value, "source": sources[name]} for name, value in values.items()})
         return
     rows = []
-    for name, value in settings.items():
+    for name, value in values.items():
         if name == "lengths":
             text = ", ".join(format_length(length) for length in value)
         elif name == "depths":
@@ -39,27 +44,32 @@ def show_settings(settings: Mapping[str, Any], sources: Mapping[str, str], as_js
     print_table(["setting", "value", "source"], rows)
 
 
-def make_reporter(run: NiahRun, *, silent: bool) -> Reporter:
+def make_reporter(run: PlannedRun, *, silent: bool) -> Reporter:
     """Who tells how the run goes: a bar on a terminal, lines elsewhere, nobody when silent."""
     if silent:
         return Silent()
-    forecast = Forecast(run.grid, run.indexers, run.topk, run.device)
+    forecast = _forecast(run)
     if sys.stderr.isatty():
         return Bar(stderr(), forecast.seconds)
     return Lines(sys.stderr, forecast.seconds)
 
 
-def show_forecast(run: NiahRun, folder: Folder, as_json: bool) -> None:
+def _forecast(run: PlannedRun) -> Forecast:
+    return Forecast(run.layout, run.answerer.indexers, run.answerer.topk, run.answerer.device)
+
+
+def show_forecast(run: PlannedRun, folder: Folder, as_json: bool) -> None:
     """Cells, tokens, memory and expected time; nothing is run or written."""
-    forecast = Forecast(run.grid, run.indexers, run.topk, run.device)
+    forecast = _forecast(run)
     model = load_model(run)
     timed = time_one_sample(run, model)
     forecast.measured(*timed)
-    by_label = {indexer.label: indexer for indexer in run.indexers}
-    free = free_bytes(run.device)
+    by_label = {indexer.label: indexer for indexer in run.answerer.indexers}
+    free = free_bytes(run.answerer.device)
     rows: list[dict[str, Any]] = [
         {
             "length": line.length,
+            **({"task": line.task} if line.task else {}),
             "indexer": line.indexer,
             "samples": line.n_samples,
             "tokens": round(line.tokens),
@@ -69,14 +79,16 @@ def show_forecast(run: NiahRun, folder: Folder, as_json: bool) -> None:
         for line in forecast.lines()
     ]
     total = sum(row["seconds"] for row in rows)
+    n_cells = len(cells_of(run.layout))
     if as_json:
         print_json(
             {
                 "dir": str(folder.path),
                 "resumed": folder.resumed,
-                "device": run.device,
-                "cells": len(run.grid.cells()),
-                "samples": len(run.grid),
+                **({"notes": list(run.notes)} if run.notes else {}),
+                "device": run.answerer.device,
+                "cells": n_cells,
+                "samples": len(run.layout),
                 "seconds": round(total, 3),
                 "free_bytes": free,
                 "lines": rows,
@@ -84,10 +96,17 @@ def show_forecast(run: NiahRun, folder: Folder, as_json: bool) -> None:
         )
         return
     print_table(
-        ["length", "indexer", "samples", "tokens computed", "peak memory", "time"],
+        [
+            "task" if any("task" in row for row in rows) else "length",
+            "indexer",
+            "samples",
+            "tokens computed",
+            "peak memory",
+            "time",
+        ],
         [
             [
-                format_length(row["length"]),
+                row.get("task") or format_length(row["length"]),
                 row["indexer"],
                 str(row["samples"]),
                 f"{row['tokens']:,}",
@@ -96,7 +115,7 @@ def show_forecast(run: NiahRun, folder: Folder, as_json: bool) -> None:
             ]
             for row in rows
         ],
-        title=f"{len(run.grid.cells())} cells, {len(run.grid)} samples, about {format_seconds(total)}",
+        title=f"{n_cells} cells, {len(run.layout)} samples, about {format_seconds(total)}",
         right=["samples", "tokens computed", "peak memory", "time"],
     )
     length, label, seconds = timed
@@ -116,19 +135,21 @@ def write_page(path: Path, reporter: Reporter) -> Path:
 
 
 def show_results(
-    run: NiahRun, folder: Folder, outcome: Outcome, page: Path | None, *, as_json: bool, quiet: bool
+    run: PlannedRun, folder: Folder, outcome: Outcome, page: Path | None, *, as_json: bool, quiet: bool
 ) -> None:
     """Accuracy by length and indexer, where everything is, and what to do next."""
     from hisa_eval.report.accuracy import grouped_scores
-    from hisa_eval.report.score_tables import accuracy_table
     from hisa_eval.report.study import load_study
+    from hisa_eval.report.suites import headline
 
     study = load_study([folder.path])
     if as_json:
-        scores = grouped_scores(study, ["length"]).drop(columns=["prefill_seconds", "decode_seconds"])
+        by = {"niah": ["length"], "longbench": ["task"]}.get(run.command, ["task", "length"])
+        scores = grouped_scores(study, by).drop(columns=["prefill_seconds", "decode_seconds"])
         print_json(
             {
-                "command": "niah",
+                "command": run.command,
+                **({"notes": list(run.notes)} if run.notes else {}),
                 "dir": str(folder.path),
                 "report": str(page) if page else None,
                 "samples": {
@@ -144,15 +165,17 @@ def show_results(
             }
         )
         return
-    table = accuracy_table(study)
-    print_table(
-        table.columns,
-        [[cell.text for cell in row] for row in table.rows],
-        title=f"{table.title}, {run.settings.model} on {run.device}",
-        right=table.columns[1:],
-    )
-    for note in table.notes:
-        print(note)
+    for place, table in enumerate(headline(study)):
+        if place:
+            print()
+        print_table(
+            table.columns,
+            [[cell.text for cell in row] for row in table.rows],
+            title=f"{table.title}, {run.settings.model} on {run.answerer.device}",
+            right=table.columns[table.n_keys :] if place or table.name != "accuracy" else table.columns[1:],
+        )
+        for note in table.notes:
+            print(note)
     if outcome.n_failed:
         print_note(f"{outcome.n_failed} of {outcome.n_total} samples failed: {outcome.reasons[0]}")
     print(f"report: {page}" if page else f"run: {folder.path}")
