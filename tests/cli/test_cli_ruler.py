@@ -160,3 +160,6 @@ def test_the_nano_model_answers(inside: Command, tmp_path: Path, driver: ModuleT
         assert len(line["selection"]["layers"]) == 2
         assert 0 < line["n_generated"] <= 12
         assert line["finish_reason"] == ("length" if line["n_generated"] == 12 else "stop")
+    *rows, totals = map(json.loads, inside("score", "run", "--json").stdout.splitlines())
+    assert {row["task"] for row in rows} == {"ruler/niah_single_1", "ruler/vt", "ruler/fwe"}
+    assert (totals["n"], totals["n_changed"]) == (6, 0)
