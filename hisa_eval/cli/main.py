@@ -15,6 +15,7 @@ from typing import Annotated
 import typer
 
 from hisa_eval import __version__
+from hisa_eval.cli.compare import compare
 from hisa_eval.cli.describe import describe
 from hisa_eval.cli.doctor import doctor
 from hisa_eval.cli.latency import latency
@@ -42,6 +43,7 @@ app.command("ruler", rich_help_panel="Run")(ruler)
 app.command("longbench", rich_help_panel="Run")(longbench)
 app.command("latency", rich_help_panel="Run")(latency)
 app.command("report", rich_help_panel="Read")(report)
+app.command("compare", rich_help_panel="Read")(compare)
 app.command("score", rich_help_panel="Read")(score)
 app.command("list", rich_help_panel="Tell")(list_names)
 app.command("describe", rich_help_panel="Tell")(describe)
