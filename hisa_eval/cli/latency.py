@@ -125,10 +125,7 @@ def latency(
             rich_help_panel=options.RUN,
         ),
     ] = None,
-    quiet: Annotated[
-        bool,
-        typer.Option("--quiet", "-q", help="Only results and errors.", rich_help_panel=options.OUTPUT),
-    ] = False,
+    quiet: options.Quiet = False,
     as_json: options.Json = False,
 ) -> None:
     """Time flat and hierarchical selection over a range of contexts, stage by stage, top-k included.

@@ -38,7 +38,17 @@ def sample_key(parts: Mapping[str, Any]) -> str:
     Returns:
         SHA-256 of the canonical JSON, in hex.
     """
-    return hashlib.sha256(canonical_json(parts).encode()).hexdigest()
+    return value_hash(parts)
+
+
+def value_hash(value: Any) -> str:
+    """SHA-256 of the canonical JSON of `value`, in hex."""
+    return hashlib.sha256(canonical_json(value).encode()).hexdigest()
+
+
+def text_hash(text: str) -> str:
+    """SHA-256 of a text in UTF-8, lone surrogates included, in hex."""
+    return hashlib.sha256(text.encode("utf-8", errors="surrogatepass")).hexdigest()
 
 
 def first_difference(old: Any, new: Any, name: str = "") -> Difference | None:

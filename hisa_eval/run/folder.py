@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from datetime import datetime
@@ -10,7 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from hisa_eval.errors import UserError
-from hisa_eval.run.canonical import canonical_json
+from hisa_eval.run.canonical import canonical_json, value_hash
 from hisa_eval.run.samples_file import parse_samples
 from hisa_eval.run.store import MANIFEST, SAMPLES
 
@@ -29,7 +28,7 @@ class Folder(NamedTuple):
 
 def settings_hash(settings: Mapping[str, Any]) -> str:
     """Eight hex digits that are the same for the same settings, whatever the order of their keys."""
-    return hashlib.sha256(canonical_json(settings).encode()).hexdigest()[:8]
+    return value_hash(settings)[:8]
 
 
 def choose_folder(

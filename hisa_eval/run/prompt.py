@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,6 +9,7 @@ from hisa_eval.config.grammar import parse_depths, parse_length
 from hisa_eval.config.niah import niah_settings
 from hisa_eval.errors import unknown_name
 from hisa_eval.models import registry as model_registry
+from hisa_eval.run.canonical import text_hash
 from hisa_eval.run.niah import make_task
 from hisa_eval.run.plan import input_errors
 from hisa_tasks.sample import Sample
@@ -46,7 +46,7 @@ def facts_of_sample(sample: Sample) -> dict[str, Any]:
         "prompt tokens": sample.n_prompt_tokens,
         "answer room": sample.max_new_tokens,
         "characters": len(sample.prompt),
-        "sha256": hashlib.sha256(sample.prompt.encode("utf-8", errors="surrogatepass")).hexdigest(),
+        "sha256": text_hash(sample.prompt),
         "depth reached": sample.meta.get("depth_actual"),
         "references": list(sample.references),
     }

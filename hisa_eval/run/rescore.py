@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from hisa_eval.errors import UserError
-from hisa_eval.run.scores import mean, percent
+from hisa_eval.run.scores import percent
 from hisa_eval.run.store import RunStore
 from hisa_eval.stats.interval import mean_interval
 from hisa_tasks import registry
@@ -71,7 +72,7 @@ class RescoredRun:
                 "score": percent(interval.mean) if mine else None,
                 "low": percent(interval.low) if mine else None,
                 "high": percent(interval.high) if mine else None,
-                "stored": percent(mean(row.stored for row in mine)) if mine else None,
+                "stored": percent(fmean(row.stored for row in mine)) if mine else None,
                 "n": len(mine),
                 "n_failed": self.n_failed.get(name, 0),
                 "n_changed": sum(row.changed for row in mine),

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
-
 from hisa_eval.config.ruler import RulerSettings
 from hisa_eval.models import registry as model_registry
-from hisa_eval.run.canonical import canonical_json
+from hisa_eval.run.canonical import value_hash
 from hisa_eval.run.grid import make_grid
 from hisa_eval.run.plan import PlannedRun, input_errors, settle
 from hisa_eval.run.questions import TasksByLength
@@ -67,12 +65,11 @@ def plan_ruler(settings: RulerSettings) -> PlannedRun:
     hashes = {name: task.data_hash() for name, task in tasks.items()}
     by_record = {f"{COMMAND}/{name}": task for name, task in tasks.items()}
     grid = make_grid(settings.lengths, (), settings.samples, answerer.labels, tuple(by_record))
-    whole = hashlib.sha256(canonical_json(hashes).encode()).hexdigest()
     return PlannedRun(
         command=COMMAND,
         settings=settings,
         answerer=answerer,
-        questions=TasksByLength(by_record, score, grid, {"task": COMMAND, "data_hash": whole}),
+        questions=TasksByLength(by_record, score, grid, {"task": COMMAND, "data_hash": value_hash(hashes)}),
         layout=grid,
         decided={
             "tasks": list(tasks),

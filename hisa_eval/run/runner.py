@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from hisa_eval.config.grammar import format_length
-from hisa_eval.run.canonical import sample_key
+from hisa_eval.run.canonical import sample_key, text_hash
 from hisa_eval.run.grid import Layout, Step
 from hisa_eval.run.questions import Questions
 from hisa_eval.run.store import RunStore
@@ -172,7 +171,7 @@ class Runner:
                 "length": step.length,
                 "depth": step.depth,
                 "sample": step.sample,
-                "prompt_sha256": _sha256(sample.prompt) if sample else None,
+                "prompt_sha256": text_hash(sample.prompt) if sample else None,
                 "references": list(sample.references) if sample else None,
                 "max_new_tokens": sample.max_new_tokens if sample else None,
                 "seed": self.seed,
@@ -253,7 +252,7 @@ class Runner:
             "sample": step.sample,
             "needle": str(meta.get("needle", "")),
             "haystack": str(meta.get("haystack", "")),
-            "prompt_sha256": _sha256(prompt),
+            "prompt_sha256": text_hash(prompt),
             "prompt_head": prompt[:EXCERPT],
             "prompt_tail": prompt[-EXCERPT:],
             "n_prompt_tokens": n_prompt,
@@ -269,10 +268,6 @@ def _length(step: Step, sample: Sample | None) -> int | None:
     if step.length is not None or sample is None:
         return step.length
     return 1 << (sample.length - 1).bit_length()
-
-
-def _sha256(text: str) -> str:
-    return hashlib.sha256(text.encode("utf-8", errors="surrogatepass")).hexdigest()
 
 
 def _reason(error: Exception) -> str:

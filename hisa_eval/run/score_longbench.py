@@ -6,11 +6,12 @@ import math
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from hisa_eval.errors import unknown_name
 from hisa_eval.run.predictions_file import read_lines
-from hisa_eval.run.scores import Rules, Scored, Scores, group_totals, mean, percent
+from hisa_eval.run.scores import Rules, Scored, Scores, group_totals, percent
 from hisa_tasks.longbench.catalog import CATEGORIES, DATASETS, EXTENDED, SUFFIX, find_dataset
 from hisa_tasks.longbench.scoring import score_answer
 from hisa_tasks.longbench.thinking import strip_thinking
@@ -84,9 +85,11 @@ def score_longbench_v2(path: Path, rules: Rules) -> Scores:
     totals = {
         "suite": "longbench-v2",
         "n": len(rows),
-        "score": percent(mean(row.score for row in rows), 1),
+        "score": percent(fmean(row.score for row in rows), 1),
         "n_no_choice": sum(row.extra["choice"] is None for row in rows),
-        "parts": {name: {"score": percent(mean(found), 1), "n": len(found)} for name, found in parts.items()},
+        "parts": {
+            name: {"score": percent(fmean(found), 1), "n": len(found)} for name, found in parts.items()
+        },
         "datasets": group_totals(rows),
         "thinking": rules.thinking,
     }
@@ -116,7 +119,9 @@ def _overall(rows: Sequence[Scored]) -> dict[str, Any]:
         by_name.setdefault(row.group, []).append(row.score)
     found: dict[str, Any] = {}
     for suffix in ("", SUFFIX):
-        means = {name: mean(scores) for name, scores in by_name.items() if (name in EXTENDED) == bool(suffix)}
+        means = {
+            name: fmean(scores) for name, scores in by_name.items() if (name in EXTENDED) == bool(suffix)
+        }
         if not means:
             continue
         overall = averages(means)

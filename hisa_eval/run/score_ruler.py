@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
+from statistics import fmean
 
 from hisa_eval.run.predictions_file import read_lines
-from hisa_eval.run.scores import Rules, Scored, Scores, group_totals, mean, percent
+from hisa_eval.run.scores import Rules, Scored, Scores, group_totals, percent
 from hisa_tasks.longbench.thinking import strip_thinking
 from hisa_tasks.ruler.scoring import score_answer
 
@@ -24,11 +25,11 @@ def score_ruler(path: Path, rules: Rules) -> Scores:
             score = score_answer(task, answers, prediction)
         rows.append(Scored(line.identity(f"{task}:{line.number}"), task, score))
     tasks = group_totals(rows)
-    means = [mean(row.score for row in rows if row.group == task) for task in tasks]
+    means = [fmean(row.score for row in rows if row.group == task) for task in tasks]
     totals = {
         "suite": "ruler",
         "n": len(rows),
-        "average": percent(mean(means)),
+        "average": percent(fmean(means)),
         "tasks": tasks,
         "thinking": rules.thinking,
     }

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from statistics import fmean
 from typing import Any
 
 from hisa_eval.stats.interval import mean_interval
@@ -75,19 +75,13 @@ def group_totals(rows: Iterable[Scored]) -> dict[str, dict[str, Any]]:
     for name, scores in by_group.items():
         interval = mean_interval(scores)
         found[name] = {
-            "score": percent(mean(scores)),
+            "score": percent(fmean(scores)),
             "low": percent(interval.low),
             "high": percent(interval.high),
             "interval": interval.method,
             "n": len(scores),
         }
     return found
-
-
-def mean(values: Iterable[float]) -> float:
-    """Arithmetic mean of at least one value."""
-    listed = list(values)
-    return math.fsum(listed) / len(listed)
 
 
 def percent(fraction: float, digits: int = 2) -> float:

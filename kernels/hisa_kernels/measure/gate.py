@@ -108,9 +108,7 @@ class Truth:
         """Token scores `[r, N]` f32, −inf where invisible."""
         if "scores" not in self._known:
             own = self.inputs
-            self._known["scores"] = index_scores(
-                own.q, own.k, own.weights, own.starts, own.ends, k_scale=own.k_scale, backend="reference"
-            )
+            self._known["scores"] = index_scores(*own.scoring, k_scale=own.k_scale, backend="reference")
         return self._known["scores"]
 
     def blocks(self) -> Tensor:
@@ -118,11 +116,7 @@ class Truth:
         if "blocks" not in self._known:
             own = self.inputs
             found = block_scores(
-                own.q,
-                own.k,
-                own.weights,
-                own.starts,
-                own.ends,
+                *own.scoring,
                 block_size=self.case.block_size,
                 k_scale=own.k_scale,
                 backend="reference",

@@ -38,6 +38,11 @@ class Inputs:
     ends: Tensor
     known: dict[str, Tensor] = field(default_factory=dict, compare=False)
 
+    @property
+    def scoring(self) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+        """`q`, `k`, `weights`, `starts` and `ends`, as every selecting operator takes them."""
+        return self.q, self.k, self.weights, self.starts, self.ends
+
     def rows(self, index: Tensor) -> Inputs:
         """The same keys with some of the queries `[r]`."""
         q = self.q.view(torch.uint8)[index].view(self.q.dtype) if self.case.dtype == "fp8" else self.q[index]

@@ -60,7 +60,7 @@ def kernel_flat(inputs: Inputs) -> Sequence[Stage]:
         raise Unavailable("the score matrix is larger than the budget: see the whole selection")
 
     def scores(state: SimpleNamespace) -> None:
-        state.scores = score(own.q, own.k, own.weights, own.starts, own.ends, k_scale=own.k_scale, fill=False)
+        state.scores = score(*own.scoring, k_scale=own.k_scale, fill=False)
 
     return [Stage("scores", scores), Stage("top-k", bounded_topk(inputs))]
 
@@ -73,11 +73,7 @@ def kernel_flat_in_chunks(inputs: Inputs) -> Sequence[Stage]:
 
     def run(state: SimpleNamespace) -> None:
         state.indices = select(
-            own.q,
-            own.k,
-            own.weights,
-            own.starts,
-            own.ends,
+            *own.scoring,
             case.topk,
             k_scale=own.k_scale,
             widest=case.context,

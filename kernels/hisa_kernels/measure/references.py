@@ -32,20 +32,14 @@ def reference_flat(inputs: Inputs) -> Sequence[Stage]:
     own, case = inputs, inputs.case
 
     def scores(state: SimpleNamespace) -> None:
-        state.scores = index_scores(
-            own.q, own.k, own.weights, own.starts, own.ends, k_scale=own.k_scale, backend="reference"
-        )
+        state.scores = index_scores(*own.scoring, k_scale=own.k_scale, backend="reference")
 
     def choose(state: SimpleNamespace) -> None:
         state.indices = topk_indices(state.scores, own.starts, own.ends, case.topk, backend="reference")
 
     def select(state: SimpleNamespace) -> None:
         state.indices = select_flat(
-            own.q,
-            own.k,
-            own.weights,
-            own.starts,
-            own.ends,
+            *own.scoring,
             case.topk,
             k_scale=own.k_scale,
             backend="reference",
@@ -62,11 +56,7 @@ def reference_hisa(inputs: Inputs) -> Sequence[Stage]:
 
     def select(state: SimpleNamespace) -> None:
         state.indices = select_hisa(
-            own.q,
-            own.k,
-            own.weights,
-            own.starts,
-            own.ends,
+            *own.scoring,
             case.topk,
             block_size=case.block_size,
             num_blocks=case.num_blocks,
@@ -76,11 +66,7 @@ def reference_hisa(inputs: Inputs) -> Sequence[Stage]:
 
     def blocks(state: SimpleNamespace) -> None:
         state.blocks = select_blocks(
-            own.q,
-            own.k,
-            own.weights,
-            own.starts,
-            own.ends,
+            *own.scoring,
             block_size=case.block_size,
             num_blocks=case.num_blocks,
             k_scale=own.k_scale,
@@ -89,11 +75,7 @@ def reference_hisa(inputs: Inputs) -> Sequence[Stage]:
 
     def refine(state: SimpleNamespace) -> None:
         state.scores = candidate_scores(
-            own.q,
-            own.k,
-            own.weights,
-            own.starts,
-            own.ends,
+            *own.scoring,
             state.blocks,
             case.block_size,
             k_scale=own.k_scale,
