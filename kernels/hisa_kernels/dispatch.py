@@ -85,10 +85,11 @@ def backend_in_use(device: torch.device | str, dtype: torch.dtype) -> str:
     """What `"auto"` means for scoring on `device` with inputs of `dtype`: for manifests.
 
     Returns:
-        `"reference"`, or `"tilelang <version>"`.
+        `"reference"`, or `"tilelang <version>: <operators>"` with the operators whose kernels run; all others
+        are the reference's.
     """
-    if TILELANG and dtype in LOW_PRECISION and _tilelang_runs_on(torch.device(device)):
-        return f"tilelang {importlib.metadata.version('tilelang')}"
+    if dtype in LOW_PRECISION and _tilelang_runs_on(torch.device(device)):
+        return f"tilelang {importlib.metadata.version('tilelang')}: {', '.join(sorted(AUTOMATIC))}"
     return "reference"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import importlib.util
 from collections.abc import Callable
 from dataclasses import replace
@@ -152,6 +153,16 @@ def test_a_kernel_can_be_plugged_in_for_one_operator(monkeypatch: pytest.MonkeyP
     assert dispatch.implementation("select_blocks", "auto", gpu).__name__ == "select_blocks"
     with pytest.raises(RuntimeError, match="no TileLang kernel"):
         dispatch.implementation("select_hisa", "tilelang", gpu)
+
+
+def test_what_runs_is_said_operator_by_operator(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A manifest that named TileLang alone would hide that some operators are still the reference's."""
+    assert dispatch.backend_in_use("cpu", torch.bfloat16) == "reference"
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: object())
+    monkeypatch.setattr(importlib.metadata, "version", lambda name: "1.2")
+    monkeypatch.setattr(dispatch, "AUTOMATIC", {"select_flat", "pool_keys"})
+    assert dispatch.backend_in_use("cuda", torch.bfloat16) == "tilelang 1.2: pool_keys, select_flat"
+    assert dispatch.backend_in_use("cuda", torch.float32) == "reference"
 
 
 def test_every_operator_has_a_reference() -> None:
