@@ -25,6 +25,31 @@ def _load() -> ModuleType:
         raise Unavailable(f"deep_gemm cannot be imported: {error}") from None
 
 
+class _Rows:
+    """Memory of a strided matrix, whole rows of it, for `torch.as_tensor`.
+
+    DeepGEMM allocates whole rows and returns a view whose storage ends with the last visible score; a top-k
+    that reads rows by 16-byte words would have to copy it all, and the peer would look slower than it is.
+
+    Args:
+        scores: What DeepGEMM returned `[M, N]` f32; kept alive.
+    """
+
+    def __init__(self, scores: torch.Tensor) -> None:
+        self.scores = scores
+        self.__cuda_array_interface__ = {
+            "shape": (scores.shape[0], scores.stride(0)),
+            "typestr": "<f4",
+            "data": (scores.data_ptr(), False),
+            "version": 3,
+        }
+
+
+def _whole_rows(scores: torch.Tensor) -> torch.Tensor:
+    """`scores` itself as a view into whole rows."""
+    return torch.as_tensor(_Rows(scores), device=scores.device)[:, : scores.shape[1]]
+
+
 def _scores(inputs: Inputs, *, clean: bool) -> Callable[[SimpleNamespace], None]:
     own, case = inputs, inputs.case
     if case.dtype != "fp8" or case.heads not in (32, 64):
@@ -32,9 +57,10 @@ def _scores(inputs: Inputs, *, clean: bool) -> Callable[[SimpleNamespace], None]
     library = _load()
 
     def run(state: SimpleNamespace) -> None:
-        state.scores = library.fp8_mqa_logits(
+        scores = library.fp8_mqa_logits(
             own.q, (own.k, own.k_scale), own.weights, own.starts, own.ends, clean_logits=clean
         )
+        state.scores = scores if scores.stride(0) == scores.shape[1] else _whole_rows(scores)
 
     return run
 

@@ -33,11 +33,8 @@ def _operators(
     """
     if backend not in BACKENDS:
         raise ValueError(f"backend is {backend!r}: choose one of {', '.join(BACKENDS)}")
-    # The kernels lower and compile but have not been run on a device, so they must be asked for by name.
-    if backend != "tilelang":
-        return importlib.import_module("hisa_kernels.reference.decode")
     why: str | None = f"keys are on {keys.device}, not on a CUDA device"
-    if keys.device.type == "cuda":
+    if backend != "reference" and keys.device.type == "cuda":
         if importlib.util.find_spec("tilelang") is None:
             why = "the tilelang package is missing: install hisa-eval[kernels]"
         else:
@@ -45,7 +42,9 @@ def _operators(
             why = kernels.refusal(keys.dtype, keys.dim, heads, topk, block_size)
             if why is None:
                 return kernels
-    raise RuntimeError(f"the decode kernels cannot run: {why}; pass backend='auto'")
+    if backend == "tilelang":
+        raise RuntimeError(f"the decode kernels cannot run: {why}; pass backend='auto'")
+    return importlib.import_module("hisa_kernels.reference.decode")
 
 
 def _check_step(q: Tensor, keys: DecodeKeys, weights: Tensor, lengths: Tensor, capacity: int) -> None:
@@ -91,9 +90,9 @@ class FlatDecoder:
         capacity: Most tokens a sequence.
         topk: Token budget k.
         device: Where it runs; the workspace is one score a token, `[batch, capacity]` f32.
-        backend: `"auto"` and `"reference"` are plain PyTorch, which does wait for the device; `"tilelang"`
-            are the kernels. They take bf16 or FP8 keys of 32, 64 or 128 dimensions and up to 128 heads; heads
-            that are no multiple of 8 cost an allocation a step.
+        backend: `"reference"` is plain PyTorch, which does wait for the device; `"tilelang"` are the kernels;
+            `"auto"` takes the kernels where they can run. They take bf16 or FP8 keys of 32, 64 or 128
+            dimensions on CUDA and up to 128 heads; heads that are no multiple of 8 cost an allocation a step.
 
     Raises:
         ValueError: an argument is out of range.

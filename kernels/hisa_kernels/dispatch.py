@@ -39,13 +39,7 @@ TILELANG: dict[str, str] = {
     "select_block_sparse": "hisa_kernels.tilelang.select_block_sparse:select_block_sparse",
     "sparse_mla": "hisa_kernels.tilelang.sparse_mla:sparse_mla",
 }
-"""GPU kernels, operator by operator."""
-
-AUTOMATIC = frozenset(
-    {"index_scores", "pool_keys", "topk_indices", "select_flat", "candidate_scores", "sparse_mla"}
-)
-"""Operators whose kernels `"auto"` takes on CUDA: those that were seen right on a device. The others must be
-asked for by name until their tests have passed there."""
+"""GPU kernels, operator by operator; `"auto"` takes them on CUDA."""
 
 TILELANG_DTYPES: dict[str, tuple[torch.dtype, ...]] = {
     "topk_indices": (torch.float32,),
@@ -75,7 +69,7 @@ def implementation(operator: str, backend: str, *inputs: Tensor) -> Callable[...
         _require_tilelang(operator, inputs)
         return _load(TILELANG[operator])
     known = TILELANG_DTYPES.get(operator, LOW_PRECISION)
-    fits = operator in TILELANG and operator in AUTOMATIC and all(tensor.dtype in known for tensor in inputs)
+    fits = operator in TILELANG and all(tensor.dtype in known for tensor in inputs)
     if backend == "auto" and fits and _tilelang_runs_on(inputs[0].device):
         return _load(TILELANG[operator])
     return _load(REFERENCE[operator])
@@ -89,7 +83,7 @@ def backend_in_use(device: torch.device | str, dtype: torch.dtype) -> str:
         are the reference's.
     """
     if dtype in LOW_PRECISION and _tilelang_runs_on(torch.device(device)):
-        return f"tilelang {importlib.metadata.version('tilelang')}: {', '.join(sorted(AUTOMATIC))}"
+        return f"tilelang {importlib.metadata.version('tilelang')}: {', '.join(sorted(TILELANG))}"
     return "reference"
 
 

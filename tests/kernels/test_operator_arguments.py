@@ -138,7 +138,6 @@ def test_a_kernel_can_be_plugged_in_for_one_operator(monkeypatch: pytest.MonkeyP
     """`auto` prefers a registered kernel on CUDA only; every other operator stays with the reference."""
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: object())
     monkeypatch.setitem(dispatch.TILELANG, "select_flat", "hisa_kernels.reference.top:pack")
-    monkeypatch.setattr(dispatch, "AUTOMATIC", {"select_flat"})
     gpu, cpu, wide = like("cuda"), like("cpu"), like("cuda", torch.float32)
     assert dispatch.implementation("select_flat", "auto", gpu).__name__ == "pack"
     assert dispatch.implementation("select_flat", "tilelang", gpu).__name__ == "pack"
@@ -148,9 +147,9 @@ def test_a_kernel_can_be_plugged_in_for_one_operator(monkeypatch: pytest.MonkeyP
     with pytest.raises(RuntimeError, match="bfloat16 or float8_e4m3fn but these are float32"):
         dispatch.implementation("select_flat", "tilelang", wide)
     monkeypatch.delitem(dispatch.TILELANG, "select_hisa", raising=False)
-    monkeypatch.setitem(dispatch.TILELANG, "select_blocks", "hisa_kernels.reference.top:pack")
-    assert dispatch.implementation("select_blocks", "tilelang", gpu).__name__ == "pack"
-    assert dispatch.implementation("select_blocks", "auto", gpu).__name__ == "select_blocks"
+    assert dispatch.implementation("select_hisa", "auto", gpu) is dispatch.implementation(
+        "select_hisa", "reference", gpu
+    )
     with pytest.raises(RuntimeError, match="no TileLang kernel"):
         dispatch.implementation("select_hisa", "tilelang", gpu)
 
@@ -160,7 +159,7 @@ def test_what_runs_is_said_operator_by_operator(monkeypatch: pytest.MonkeyPatch)
     assert dispatch.backend_in_use("cpu", torch.bfloat16) == "reference"
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: object())
     monkeypatch.setattr(importlib.metadata, "version", lambda name: "1.2")
-    monkeypatch.setattr(dispatch, "AUTOMATIC", {"select_flat", "pool_keys"})
+    monkeypatch.setattr(dispatch, "TILELANG", dict.fromkeys(("select_flat", "pool_keys"), "module:name"))
     assert dispatch.backend_in_use("cuda", torch.bfloat16) == "tilelang 1.2: pool_keys, select_flat"
     assert dispatch.backend_in_use("cuda", torch.float32) == "reference"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from kernel_bounds import attention_bound, flat_bound, gamma, score_bound
+from kernel_bounds import attention_bound, flat_bound, gamma, pooled_bound, score_bound
 from kernel_examples import Batch, real
 from kernel_oracles import Oracle, dequantised
 from torch import Tensor
@@ -46,14 +46,14 @@ def test_scores_within_bound(batch: Batch, device: torch.device) -> None:
     there = batch.on(device)
     got = hisa_kernels.index_scores(*there.args, k_scale=there.k_scale)
     want = Oracle().index_scores(*batch.args, k_scale=batch.k_scale)
-    within(got, want, flat_bound(batch.q, batch.k, batch.weights, batch.k_scale))
+    within(got, want, flat_bound(batch.q, batch.k, batch.weights, batch.k_scale, device))
 
 
 def test_flat_selection_is_best_within_bound(batch: Batch, device: torch.device) -> None:
     there = batch.on(device)
     got = hisa_kernels.select_flat(*there.args, 40, k_scale=there.k_scale)
     scores = Oracle().index_scores(*batch.args, k_scale=batch.k_scale)
-    best_within(got, scores, flat_bound(batch.q, batch.k, batch.weights, batch.k_scale), 40)
+    best_within(got, scores, flat_bound(batch.q, batch.k, batch.weights, batch.k_scale, device), 40)
 
 
 @pytest.mark.parametrize("pooling", ["mean", "max"])
@@ -76,6 +76,8 @@ def test_block_scores_within_bound(batch: Batch, pooling: str, device: torch.dev
         sizes = Oracle().pool_keys(keys[lo:end].abs().float(), 16, pooling=pooling)
         one = slice(row, row + 1)
         bound[row, : len(sizes)] = score_bound(batch.q[one].float(), batch.weights[one], sizes, 8)[0]
+        if device.type == "cuda":
+            bound[row, : len(sizes)] += pooled_bound(batch.q[one], batch.weights[one], sizes.double())[0]
     within(got, want, bound)
 
 
@@ -84,7 +86,7 @@ def test_candidate_scores_within_bound(batch: Batch, device: torch.device) -> No
     blocks = Oracle().select_blocks(*batch.args, k_scale=batch.k_scale, block_size=16, num_blocks=4)
     got = hisa_kernels.candidate_scores(*there.args, blocks.to(device), 16, k_scale=there.k_scale)
     want = Oracle().candidate_scores(*batch.args, blocks, 16, k_scale=batch.k_scale)
-    bounds = flat_bound(batch.q, batch.k, batch.weights, batch.k_scale)
+    bounds = flat_bound(batch.q, batch.k, batch.weights, batch.k_scale, device)
     slot = (blocks[:, :, None].clamp(min=0) * 16 + torch.arange(16)).flatten(1) + batch.starts[:, None]
     within(got, want, bounds.gather(1, slot.clamp(max=len(batch.k) - 1).long()))
 
@@ -108,7 +110,9 @@ def test_sparse_mla_within_bound(dtype: torch.dtype, full: bool, device: torch.d
     for row, chosen in enumerate(indices):
         latents = kv[chosen[chosen >= 0].long()].double()
         if len(latents):
-            bound = attention_bound(q[row].double(), latents, 0.3, 16)
+            # The kernel rounds shares before they weigh values; the reference does not.
+            shares = rounding if device.type == "cuda" else 0.0
+            bound = attention_bound(q[row].double(), latents, 0.3, 16, shares)
             bound = bound + (want[row].abs() + bound) * rounding
             assert ((got[row].cpu().double() - want[row]).abs() <= bound).all()
         else:

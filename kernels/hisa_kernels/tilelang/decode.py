@@ -93,7 +93,8 @@ def _score(
     k, scale, table = _parts(keys)
     paged = isinstance(keys, PagedKeys)
     run = decode_tiles(heads=heads, dim=dim, dtype=_name(keys.dtype), paged=paged, block_size=block_size)
-    wanted = -(-RESIDENT * _processors(q.device) // batch)
+    # Rounded down: one thread block too many would wait for all the others.
+    wanted = RESIDENT * _processors(q.device) // batch
     splits = max(1, min(wanted, -(-out.shape[1] // TILE)))
     chosen = _nothing(q.device, torch.int32) if blocks is None else blocks
     run(q, k, scale, weights, lengths, table, chosen, out, splits)

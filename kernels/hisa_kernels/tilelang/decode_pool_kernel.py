@@ -17,6 +17,9 @@ FP8 = "float8_e4m3fn"
 PAGE = 64
 """Tokens of a page."""
 
+NOWHERE = 1 << 30
+"""More tokens than any sequence has."""
+
 PARTS = 4
 """Threads that share one dimension of a block."""
 
@@ -75,26 +78,32 @@ def decode_pool(dim: int, dtype: str, block_size: int, pooling: str, paged: bool
             part = thread // dim
             value = T.alloc_local((own,), "float32")
             sums = T.alloc_shared((PARTS, dim), "float32")
+            places = T.alloc_local((own,), "int32")
+            scales = T.alloc_local((own,), "float32")
             length = T.alloc_var("int32")
             first = T.alloc_var("int32")
-            token = T.alloc_var("int32")
-            page = T.alloc_var("int32")
-            at = T.alloc_var("int32")
+            last = T.alloc_var("int32")
             length = lengths[row]
             first = (T.max(length - new_tokens, 0) // block_size + turn) * block_size
+            # Every load is made, of the last token where there is none: branches would take them one by one.
+            last = T.max(length - 1, 0)
             for j in T.unroll(own):
-                token = first + j * PARTS + part
-                value[j] = absent
-                if token < length:
-                    page = row
-                    at = token
-                    if paged:
-                        page = table[row, token // PAGE]
-                        at = token % PAGE
-                    value[j] = T.cast(k[page, at, d], "float32")
-                    if dtype == FP8:
-                        # Rounded before it is added, as the reference does.
-                        value[j] = T.call_extern("float32", "__fmul_rn", value[j], k_scale[page, at])
+                places[j] = row
+                if paged:
+                    # An empty sequence has no page: its entries may name none.
+                    places[j] = T.if_then_else(
+                        length > 0, table[row, T.min(first + j * PARTS + part, last) // PAGE], 0
+                    )
+            for j in T.unroll(own):
+                at = T.min(first + j * PARTS + part, last) % (PAGE if paged else NOWHERE)
+                value[j] = T.cast(k[places[j], at, d], "float32")
+                if dtype == FP8:
+                    scales[j] = k_scale[places[j], at]
+            for j in T.unroll(own):
+                if dtype == FP8:
+                    # Rounded before it is added, as the reference does.
+                    value[j] = T.call_extern("float32", "__fmul_rn", value[j], scales[j])
+                value[j] = T.if_then_else(first + j * PARTS + part < length, value[j], absent)
             for level in T.unroll(levels):
                 for j in T.unroll(own // 2):
                     if j < (own >> (level + 1)):

@@ -18,9 +18,6 @@ WARP_DIM, WARP_VALUE = 256, 128
 GROUP_DIM, GROUP_VALUE = 576, 512
 """Widest latent and value of the kernel for wide ones."""
 
-SEEN_DIM, SEEN_VALUE = 320, 256
-"""Widest latent and value that have been run on a device; wider ones take the reference."""
-
 
 def _up(extent: int, grain: int) -> int:
     return -(-extent // grain) * grain
@@ -79,7 +76,7 @@ def attend(
 
 def sparse_mla(q: Tensor, kv: Tensor, indices: Tensor, *, scale: float, value_dim: int) -> Tensor:
     """See `hisa_kernels.sparse_mla`."""
-    fits = q.shape[2] <= SEEN_DIM and value_dim <= SEEN_VALUE and kv.numel() <= LARGEST_INDEX
+    fits = q.shape[2] <= GROUP_DIM and value_dim <= GROUP_VALUE and kv.numel() <= LARGEST_INDEX
     if q.dtype != torch.bfloat16 or kv.dtype != torch.bfloat16 or not fits:
         return reference.sparse_mla(q, kv, indices, scale=scale, value_dim=value_dim)
     return attend(q, kv, indices, scale=scale, value_dim=value_dim)

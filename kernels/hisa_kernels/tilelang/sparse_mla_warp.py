@@ -156,12 +156,13 @@ def sparse_mla_warp(dim: int, value: int, tile: int, stages: int) -> Any:
                     full = full and used[stage, i * 32 + lane] >= 0
                 if T.any_sync(held) != 0:
                     T.gemm(q_frag, kv_tile[stage, :, :], logits, transpose_B=True, clear_accum=True)
+                    # Scaled before masked: a negative scale would turn −inf round.
+                    for i, j in T.Parallel(HEADS, tile):
+                        logits[i, j] *= scale
                     if T.all_sync(full) == 0:
                         for i, j in T.Parallel(HEADS, tile):
                             logits[i, j] = T.if_then_else(used[stage, j] >= 0, logits[i, j], -T.infinity(f32))
                     T.copy(top, old)
-                    for i, j in T.Parallel(HEADS, tile):
-                        logits[i, j] *= scale
                     T.reduce_max(logits, top, dim=1, clear=False)
                     for i in T.Parallel(HEADS):
                         old[i] = T.exp2(old[i] - top[i])
