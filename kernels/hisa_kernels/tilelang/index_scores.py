@@ -66,6 +66,7 @@ def flat_scores(
     run = 4 if heads == 64 and q.dtype == torch.float8_e4m3fn else 1
     program = flat_scores_tiles(heads=heads, dim=dim, dtype=NAMES[q.dtype], scaled=scaled, run=run)
     blocks = -(-n_rows * heads // COLUMNS)
+    splits = splits_for(blocks, n_keys, q.device)
     program(
         q.view(-1, dim),
         fit_keys(k, dim),
@@ -74,8 +75,9 @@ def flat_scores(
         starts,
         ends,
         own,
-        splits_for(blocks, n_keys, q.device),
+        splits,
         int(fill),
+        min(blocks * splits, multiprocessors(q.device)),
     )
     return own
 
@@ -84,7 +86,7 @@ def splits_for(blocks: int, n_keys: int, device: torch.device) -> int:
     """Into how many runs the keys are cut so that every multiprocessor has work.
 
     Args:
-        blocks: Thread blocks for one run.
+        blocks: Tiles of queries.
         n_keys: Keys.
         device: The GPU.
     """
