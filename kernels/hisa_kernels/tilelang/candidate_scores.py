@@ -8,6 +8,7 @@ from torch.nn.functional import pad
 
 from hisa_kernels.reference import candidate_scores as reference
 from hisa_kernels.rows import Rows
+from hisa_kernels.tilelang import candidate_tiles
 from hisa_kernels.tilelang.candidate_blocks import candidate_blocks, schedule, tile_queries
 from hisa_kernels.tilelang.candidate_lists import SLACK, count_pairs, place_pairs, write_pairs
 from hisa_kernels.tilelang.candidate_rows import TILE, candidate_rows
@@ -167,14 +168,12 @@ def score_pairs(
     out: Tensor,
 ) -> None:
     """Writes the scores of all listed pairs to `out`."""
-    run = candidate_blocks(
-        heads=q.shape[1],
-        dim=q.shape[2],
-        block_size=block_size,
-        dtype=NAMES[q.dtype],
-        scaled=k_scale is not None,
-        **schedule(q.shape[1], q.shape[2], block_size, q.element_size()),
-    )
+    heads, dim, size = q.shape[1], q.shape[2], q.element_size()
+    kind = {"heads": heads, "dim": dim, "dtype": NAMES[q.dtype], "scaled": k_scale is not None}
+    if candidate_tiles.takes(heads, dim, block_size, size):
+        run = candidate_tiles.candidate_tiles(**kind, stages=candidate_tiles.stages_of(heads, dim, size))
+    else:
+        run = candidate_blocks(**kind, block_size=block_size, **schedule(heads, dim, block_size, size))
     run(
         q,
         k,
