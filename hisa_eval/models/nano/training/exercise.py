@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -70,8 +71,14 @@ class Maker:
         return self.rng.choice((0, 0, n_asked, 2 * n_asked, int(self.rng.random() * room / 200)))
 
     def fresh(self, make: str = "word") -> str:
-        """A word (or `"name"`, `"pair"` of words, `"identifier"`) that this maker has not given before."""
-        draw = {"word": word, "name": proper_name, "pair": pair, "identifier": identifier}[make]
+        """A word (or a `"name"`, `"pair"`, `"identifier"`, `"letters"`) that this maker has not given before."""
+        draw = {
+            "word": word,
+            "name": proper_name,
+            "pair": pair,
+            "identifier": identifier,
+            "letters": letters,
+        }[make]
         found = draw(self.rng)
         while found in self._seen:
             found = f"{draw(self.rng)}{self.rng.choice('aeiouy')}"
@@ -101,3 +108,17 @@ def pair(rng: random.Random) -> str:
 def identifier(rng: random.Random) -> str:
     """One to three words joined by underscores."""
     return "_".join(word(rng) for _ in range(rng.choice((1, 2, 2, 3))))
+
+
+def letters(rng: random.Random) -> str:
+    """Three or four random letters."""
+    return letters_word(rng)[: rng.choice((3, 4))]
+
+
+_DRAWS: dict[str, Callable[[random.Random], str]] = {
+    "word": word,
+    "name": proper_name,
+    "pair": pair,
+    "identifier": identifier,
+    "letters": letters,
+}

@@ -13,14 +13,15 @@ from hisa_eval.models.nano.training.kinds.count import CountMaker
 from hisa_eval.models.nano.training.kinds.label import LabelMaker
 from hisa_eval.models.nano.training.kinds.lookup import LookupMaker
 from hisa_eval.models.nano.training.kinds.main_point import MainPointMaker
-from hisa_eval.models.nano.training.kinds.passage import PassageMaker
+from hisa_eval.models.nano.training.kinds.passage import HeadingMaker, PassageMaker
 
 KINDS: dict[type[Maker], float] = {
     LookupMaker: 0.16,
     ChainMaker: 0.18,
-    LabelMaker: 0.13,
-    PassageMaker: 0.18,
-    CountMaker: 0.17,
+    LabelMaker: 0.12,
+    PassageMaker: 0.08,
+    HeadingMaker: 0.12,
+    CountMaker: 0.16,
     CallMaker: 0.08,
     MainPointMaker: 0.10,
 }

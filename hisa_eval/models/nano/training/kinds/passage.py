@@ -31,21 +31,35 @@ class PassageMaker(Maker):
         self._numbers = list(range(1, self._n + 1))
         rng.shuffle(self._numbers)
         self.ordered = rng.random() < 0.6
+        # A number far before its title is hard to find: it is learnt where both are short.
+        self._terse = length <= 1024 and rng.random() < 0.6
         self._break = rng.choice(("\n\n", "\n"))
         self._after = rng.choice((". ", ".\n", " "))
 
     def n_distractors(self, n_asked: int, room: int) -> int:
         return max(0, self._n - n_asked)
 
+    def _heading(self, number: int, title: str) -> str:
+        return f"{self._word} {number}: {title}"
+
     def make(self) -> Exercise:
         if not self._numbers:
             self._n += 1
             self._numbers.append(self._n)
-        number, title = self._numbers.pop(), self.fresh("pair").capitalize()
+        number, title = self._numbers.pop(), self.fresh("letters" if self._terse else "pair").capitalize()
         return Exercise(
-            (f"{self._break}{self._word} {number}: {title}{self._after}".encode(),),
+            ((self._break + self._heading(number, title) + self._after).encode(),),
             self._question.format(t=title, w=self._word, l=self._word.lower()).encode(),
             f" {number}".encode(),
             firsts=tuple(range(1, 1 + len(str(number)))),
             order=number,
         )
+
+
+class HeadingMaker(PassageMaker):
+    """The same with the number behind the title, as in "Old bridges (Paragraph 7)"."""
+
+    name = "heading"
+
+    def _heading(self, number: int, title: str) -> str:
+        return f"{title} ({self._word} {number})"
