@@ -71,17 +71,10 @@ class Maker:
         return self.rng.choice((0, 0, n_asked, 2 * n_asked, int(self.rng.random() * room / 200)))
 
     def fresh(self, make: str = "word") -> str:
-        """A word (or a `"name"`, `"pair"`, `"identifier"`, `"letters"`) that this maker has not given before."""
-        draw = {
-            "word": word,
-            "name": proper_name,
-            "pair": pair,
-            "identifier": identifier,
-            "letters": letters,
-        }[make]
-        found = draw(self.rng)
+        """A word (or another of `_DRAWS`) that this maker has not given before."""
+        found = _DRAWS[make](self.rng)
         while found in self._seen:
-            found = f"{draw(self.rng)}{self.rng.choice('aeiouy')}"
+            found = f"{_DRAWS[make](self.rng)}{self.rng.choice('aeiouy')}"
         self._seen.add(found)
         return found
 
