@@ -206,7 +206,7 @@ def test_without_data_it_asks_mini_and_says_so_everywhere(oracle: Command, tmp_p
     assert len(found) == 7 * 2 * 3
     assert {line["task"].partition("/")[0] for line in found} == {"mini"}
     # The oracle puts a space before every answer, and code is compared with its white space.
-    assert all(line["score"] > (0.97 if line["task"] == "mini/call" else 0.999999) for line in found)
+    assert all(line["score"] > (0.9 if line["task"] == "mini/call" else 0.999999) for line in found)
     manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
     assert (manifest["command"], manifest["settings"]["suite"]) == ("mini", "mini")
     assert manifest["task_data"]["task"] == "mini"
