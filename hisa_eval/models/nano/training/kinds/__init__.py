@@ -9,7 +9,7 @@ from __future__ import annotations
 from hisa_eval.models.nano.training.exercise import Maker
 from hisa_eval.models.nano.training.kinds.call import CallMaker
 from hisa_eval.models.nano.training.kinds.chain import ChainMaker
-from hisa_eval.models.nano.training.kinds.count import CountMaker
+from hisa_eval.models.nano.training.kinds.count import CountMaker, TallyMaker
 from hisa_eval.models.nano.training.kinds.label import LabelMaker
 from hisa_eval.models.nano.training.kinds.lookup import LookupMaker
 from hisa_eval.models.nano.training.kinds.main_point import MainPointMaker
@@ -17,11 +17,12 @@ from hisa_eval.models.nano.training.kinds.passage import HeadingMaker, PassageMa
 
 KINDS: dict[type[Maker], float] = {
     LookupMaker: 0.16,
-    ChainMaker: 0.18,
+    ChainMaker: 0.17,
     LabelMaker: 0.12,
     PassageMaker: 0.08,
-    HeadingMaker: 0.12,
-    CountMaker: 0.16,
+    HeadingMaker: 0.11,
+    CountMaker: 0.11,
+    TallyMaker: 0.07,
     CallMaker: 0.08,
     MainPointMaker: 0.10,
 }

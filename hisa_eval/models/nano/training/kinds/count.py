@@ -37,10 +37,26 @@ class CountMaker(Maker):
     def n_distractors(self, n_asked: int, room: int) -> int:
         return self.rng.choice((0, 1, n_asked, min(40, room // 400)))
 
+    def _said(self, key: str, time: int) -> str:
+        return self._statement.format(k=key)
+
     def make(self) -> Exercise:
         key, number = self.fresh("pair"), self.rng.randint(1, MOST)
         return Exercise(
-            (self._statement.format(k=key).encode(),) * number,
+            tuple(self._said(key, time).encode() for time in range(1, number + 1)),
             self._question.format(k=key).encode(),
             f" {number}".encode(),
         )
+
+
+class TallyMaker(CountMaker):
+    """The same where every sentence says which time it is: the highest number is the count."""
+
+    name = "tally"
+
+    def __init__(self, rng: random.Random, length: int) -> None:
+        super().__init__(rng, length)
+        self._mark = rng.choice((" ({i}).", " no. {i}.", ": {i}.", ", time {i}."))
+
+    def _said(self, key: str, time: int) -> str:
+        return super()._said(key, time).removesuffix(".") + self._mark.format(i=time)
