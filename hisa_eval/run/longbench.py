@@ -12,6 +12,7 @@ from hisa_eval.run.listing import Listing, Row
 from hisa_eval.run.plan import PlannedRun, input_errors, settle
 from hisa_tasks.longbench import LongBenchTask, LongBenchV2Task, score
 from hisa_tasks.longbench.catalog import EXTENDED, SUFFIX, any_dataset, expand, is_extended
+from hisa_tasks.longbench.prompt import template
 from hisa_tasks.longbench.v2 import MAX_NEW_TOKENS
 from hisa_tasks.longbench.v2 import NAME as V2
 from hisa_tasks.mini import MiniTask
@@ -121,10 +122,13 @@ def plan_longbench(settings: LongBenchSettings) -> PlannedRun:
 def _v1_rows(task: LongBenchTask, name: str, tokenizer: Tokenizer) -> list[Row]:
     rows = task.rows(name)
     tokens = _estimates([row.context for row in rows], task.fit.limit, tokenizer)
-    return [
-        Row(f"{task.suite}/{name}/{row.id}", n, partial(task.sample, name, row))
-        for row, n in zip(rows, tokens, strict=True)
-    ]
+    context_first = "{context}" in template(name).partition("{input}")[0]
+    found = []
+    for place, (row, n) in enumerate(zip(rows, tokens, strict=True)):
+        shared = context_first and place > 0 and rows[place - 1].context == row.context
+        fresh = len(row.input) / (len(row.input) + len(row.context)) if shared else 1.0
+        found.append(Row(f"{task.suite}/{name}/{row.id}", n, partial(task.sample, name, row), fresh))
+    return found
 
 
 def _v2_rows(task: LongBenchV2Task, tokenizer: Tokenizer) -> list[Row]:
