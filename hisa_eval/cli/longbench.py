@@ -1,4 +1,4 @@
-"""`hisa-eval longbench`: LongBench's official rows, with several indexers."""
+"""`hisa-eval longbench`: LongBench's official rows, or the generated suite mini, with several indexers."""
 
 from __future__ import annotations
 
@@ -37,12 +37,15 @@ def longbench(
 ) -> None:
     """Ask LongBench's official rows with the official prompts, once per indexer, and score them officially.
 
-    Nothing is cut unless you say so. Giving the same command again resumes a run that was stopped.
+    Without --data or --suite it asks `mini`: generated questions in LongBench's schema that the nano model
+    can answer. They are not LongBench. Nothing is cut unless you say so. Giving the same command again
+    resumes a run that was stopped.
 
     \b
     Examples
+      hisa-eval longbench --indexer hisa
       hisa-eval longbench --data LongBench/data.zip --samples 20
-      hisa-eval longbench --tasks qasper,code --indexer dsa,hisa:ratio=4
+      hisa-eval longbench --suite v1 --tasks qasper,code --indexer dsa,hisa:ratio=4
       hisa-eval longbench --suite e --truncate middle --max-prompt-tokens 31500
       hisa-eval longbench --suite v2 --data LongBench-v2/data.json --dry-run
     """

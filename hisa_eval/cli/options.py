@@ -61,11 +61,10 @@ Suite = Annotated[
     str | None,
     _option(
         "suite",
-        "v1 (21 data sets), e (LongBench-E, 13) or v2 (multiple choice).",
+        "mini (generated, not LongBench), v1 (21 data sets), e (LongBench-E, 13) or v2 (multiple choice).",
         QUESTION,
         "NAME",
-        None,
-        LONGBENCH,
+        "v1 with --data, else mini",
     ),
 ]
 DataSets = Annotated[

@@ -41,7 +41,7 @@ RULER: dict[str, Any] = {
 """The same of `hisa-eval ruler`."""
 
 LONGBENCH: dict[str, Any] = {
-    "suite": "v1",
+    "suite": None,
     "tasks": None,
     "samples": None,
     "data": None,

@@ -15,7 +15,7 @@ class LongBenchSettings(RunSettings):
     """Everything that changes a number of a `longbench` run, and nothing that does not.
 
     Attributes:
-        suite: `v1`, `e` (LongBench-E) or `v2`.
+        suite: `v1`, `e` (LongBench-E), `v2`, or `mini`, which is generated and not LongBench.
         tasks: Comma-separated data sets, categories or languages; None for all of the suite.
         samples: Rows of each data set, chosen by hash; None for all.
         data: Folder, archive or file of official rows; None for the hub's archive.
@@ -25,7 +25,7 @@ class LongBenchSettings(RunSettings):
         code_similarity: Variant of the metric of code completion.
     """
 
-    suite: Literal["v1", "e", "v2"]
+    suite: Literal["mini", "v1", "e", "v2"]
     tasks: Annotated[Annotated[str, Field(min_length=1)] | None, BeforeValidator(joined)]
     samples: Annotated[int, Field(ge=1, le=100_000)] | None
     data: Annotated[str, Field(min_length=1)] | None
@@ -38,5 +38,10 @@ class LongBenchSettings(RunSettings):
 def longbench_settings(
     values: Mapping[str, Any], sources: Mapping[str, str] | None = None
 ) -> LongBenchSettings:
-    """Validate raw values; defaults fill the rest. See `hisa_eval.config.settings.validated`."""
+    """Validate raw values; defaults fill the rest. See `hisa_eval.config.settings.validated`.
+
+    Where no suite is named it is `v1` if data are given, else `mini`, which needs none.
+    """
+    if values.get("suite") is None:
+        values = {**values, "suite": "mini" if values.get("data") is None else "v1"}
     return validated(LongBenchSettings, "longbench", LONGBENCH, values, sources)

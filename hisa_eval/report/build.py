@@ -190,6 +190,7 @@ def _title(study: Study) -> str:
         "ruler": "RULER",
         "longbench": "LongBench",
         "longbench-v2": "LongBench v2",
+        "mini": "mini (generated, not LongBench)",
     }
     models = " and ".join(dict.fromkeys(run.model for run in study.runs))
     return f"{', '.join(names.get(task, task) for task in tasks)} – {models}"

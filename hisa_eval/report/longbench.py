@@ -14,21 +14,29 @@ from hisa_eval.report.study import Study
 from hisa_eval.report.table import Cell, Table
 from hisa_eval.report.task_tables import CUT, short_name
 from hisa_eval.report.weighted import Group, weighted_mean
-from hisa_tasks.longbench.catalog import BUCKETS, CATEGORIES, DATASETS, EXTENDED, find_dataset, is_extended
+from hisa_tasks.longbench.catalog import BUCKETS, CATEGORIES, DATASETS, EXTENDED, MINI, any_dataset
 from hisa_tasks.longbench.v2 import DIFFICULTIES, LENGTHS
 from hisa_tasks.longbench.v2 import NAME as V2
 
 SUITE = "longbench"
+GENERATED = "mini"
 _COLUMNS = ("n", "n_failed", "score", "ci_low", "ci_high", "ci_method")
+
+_EDITIONS: tuple[tuple[str, str, Sequence[str]], ...] = (
+    ("longbench", "LongBench", tuple(DATASETS)),
+    ("longbench-e", "LongBench-E", EXTENDED),
+    (GENERATED, "mini (generated, not LongBench)", tuple(MINI)),
+)
 
 Groups = Mapping[str, Sequence[Group]]
 """What each column of a table is the weighted mean of."""
 
 
 def longbench_tasks(study: Study) -> list[str]:
-    """Data sets of a study, as in records, in the official order, LongBench-E's last."""
+    """Data sets of a study, as in records, in the official order, LongBench-E's last, then v2 and mini's."""
     there = set(study.samples["task"].dropna())
-    known = (*(f"{SUITE}/{name}" for name in (*DATASETS, *EXTENDED)), V2)
+    official = (f"{SUITE}/{name}" for name in (*DATASETS, *EXTENDED))
+    known = (*official, V2, *(f"{GENERATED}/{name}" for name in MINI))
     return [name for name in known if name in there]
 
 
@@ -36,11 +44,11 @@ def longbench_tables(study: Study) -> list[Table]:
     """All of them, the most telling first."""
     names = [task.rpartition("/")[2] for task in longbench_tasks(study) if task != V2]
     tables = []
-    for extended, name, title in ((False, "longbench", "LongBench"), (True, "longbench-e", "LongBench-E")):
-        own = [one for one in names if is_extended(one) == extended]
+    for name, title, whole in _EDITIONS:
+        own = [one for one in names if one in whole]
         if own:
-            tables.append(_categories(study, own, name, title, len(EXTENDED if extended else DATASETS)))
-        if own and extended:
+            tables.append(_categories(study, own, name, title, len(whole)))
+        if own and whole is EXTENDED:
             tables.append(_buckets(study, own))
     if names:
         tables.append(_data_sets(study))
@@ -55,7 +63,7 @@ def _categories(study: Study, names: Sequence[str], name: str, title: str, whole
     def groups(label: str) -> Groups:
         scores = _scores(study.samples, label)
         inside = {
-            key: [scores[one] for one in names if scores.get(one) and find_dataset(one).category == key]
+            key: [scores[one] for one in names if scores.get(one) and any_dataset(one).category == key]
             for key in CATEGORIES
         }
         found: dict[str, Sequence[Group]] = {
@@ -69,7 +77,12 @@ def _categories(study: Study, names: Sequence[str], name: str, title: str, whole
         "have scores, with 95% intervals; shares of 1, of which LongBench gives per cents.",
         "; ".join(f"{one.short}: {one.title}" for one in CATEGORIES.values()) + ".",
     ]
-    return _table(study, name, title, groups, {f"{SUITE}/{one}" for one in names}, notes)
+    if name == GENERATED:
+        notes.append(
+            "Generated questions for the nano model: no scores of LongBench, nor comparable with any."
+        )
+    suite = GENERATED if name == GENERATED else SUITE
+    return _table(study, name, title, groups, {f"{suite}/{one}" for one in names}, notes)
 
 
 def _buckets(study: Study, names: Sequence[str]) -> Table:

@@ -29,8 +29,8 @@ def accuracy_table(study: Study) -> Table:
     notes = ["Mean score with its 95% interval; n counts the samples that were scored."]
     if data["n_failed"].sum():
         notes.append("Failed samples are counted apart and are in no mean.")
-    if any(suite.startswith("longbench") for suite in study.suites):
-        notes.append("A row of LongBench counts under the power of two that holds its prompt and answer.")
+    if any(suite.startswith(("longbench", "mini")) for suite in study.suites):
+        notes.append("A row of a data set counts under the power of two that holds its prompt and answer.")
     return Table(
         "accuracy",
         "Accuracy by length",

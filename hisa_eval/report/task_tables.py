@@ -69,5 +69,7 @@ def task_difference_table(study: Study, tasks: Sequence[str]) -> Table | None:
 
 
 def short_name(task: str | None) -> str:
-    """A task without its suite; `all` where none is named."""
-    return "all" if pd.isna(task) else str(task).rpartition("/")[2]
+    """A task without its suite (`mini`, which must not be mistaken, stays); `all` where none is named."""
+    if pd.isna(task):
+        return "all"
+    return str(task) if str(task).startswith("mini/") else str(task).rpartition("/")[2]

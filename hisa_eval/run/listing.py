@@ -19,11 +19,13 @@ class Row:
         name: Id of its sample.
         tokens: Estimated tokens of its context.
         make: Builds its sample with a model's tokenizer.
+        fresh: Share of its prompt that the row before has not in common with it.
     """
 
     name: str
     tokens: float
     make: Callable[[Tokenizer], Sample]
+    fresh: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -61,8 +63,8 @@ class Listing:
         return self._row(step).tokens
 
     def computed_fraction(self, step: Step) -> float:
-        """All of a prompt: rows share nothing that can be relied on."""
-        return 1.0
+        """What follows the part that a row shares with the one before."""
+        return self._row(step).fresh
 
     def sample(self, step: Step, tokenizer: Tokenizer) -> Sample:
         """See `hisa_eval.run.questions.Questions.sample`."""

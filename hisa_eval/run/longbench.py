@@ -1,4 +1,4 @@
-"""A LongBench run: official rows, each at its own length."""
+"""A LongBench run: official rows, or those of mini, each at its own length."""
 
 from __future__ import annotations
 
@@ -11,9 +11,13 @@ from hisa_eval.models import registry as model_registry
 from hisa_eval.run.listing import Listing, Row
 from hisa_eval.run.plan import PlannedRun, input_errors, settle
 from hisa_tasks.longbench import LongBenchTask, LongBenchV2Task, score
-from hisa_tasks.longbench.catalog import EXTENDED, SUFFIX, expand, find_dataset, is_extended
+from hisa_tasks.longbench.catalog import EXTENDED, SUFFIX, any_dataset, expand, is_extended
+from hisa_tasks.longbench.prompt import template
 from hisa_tasks.longbench.v2 import MAX_NEW_TOKENS
 from hisa_tasks.longbench.v2 import NAME as V2
+from hisa_tasks.mini import MiniTask
+from hisa_tasks.mini.task import NAME as MINI
+from hisa_tasks.mini.task import mini_data_sets
 from hisa_tasks.sample import Tokenizer
 
 COMMAND = "longbench"
@@ -27,15 +31,17 @@ _KEPT_V2 = ("choice", "domain", "sub_domain", "difficulty", "length_class")
 
 
 def data_sets(settings: LongBenchSettings) -> tuple[str, ...]:
-    """Data sets of LongBench v1 or LongBench-E that the settings name.
+    """Data sets of LongBench v1, LongBench-E or mini that the settings name.
 
     Raises:
         ValueError: a name is unknown, or of another suite.
     """
     extended = settings.suite == "e"
+    asked = [name.strip() for name in (settings.tasks or "all").split(",") if name.strip()]
+    if settings.suite == MINI:
+        return mini_data_sets(asked)
     if settings.tasks is None:
         return expand(("e",) if extended else ("all",))
-    asked = [name.strip() for name in settings.tasks.split(",") if name.strip()]
     names = expand(asked)
     if not extended:
         wrong = next((name for name in names if is_extended(name)), None)
@@ -65,7 +71,7 @@ def plan_longbench(settings: LongBenchSettings) -> PlannedRun:
         if settings.suite == "v2" and settings.tasks is not None:
             raise ValueError("LongBench v2 is one data set – leave --tasks away")
         names = () if settings.suite == "v2" else data_sets(settings)
-        room = MAX_NEW_TOKENS if not names else max(find_dataset(name).max_new_tokens for name in names)
+        room = MAX_NEW_TOKENS if not names else max(any_dataset(name).max_new_tokens for name in names)
         context = answerer.model.get("context")
         limit = settings.max_prompt_tokens or (int(context) - room if context else None)
         shared: dict[str, Any] = {
@@ -77,14 +83,16 @@ def plan_longbench(settings: LongBenchSettings) -> PlannedRun:
             "partial": settings.partial,
         }
         task: LongBenchTask | LongBenchV2Task
+        command = MINI if settings.suite == MINI else COMMAND
         rows: dict[str, list[Row]]
         kept: tuple[str, ...]
         if settings.suite == "v2":
             task = LongBenchV2Task(**shared)
             rows, kept = {V2: _v2_rows(task, tokenizer)}, _KEPT_V2
         else:
-            task = LongBenchTask(names, code_similarity=settings.code_similarity, **shared)
-            rows = {f"{COMMAND}/{name}": _v1_rows(task, name, tokenizer) for name in task.names}
+            kind = MiniTask if settings.suite == MINI else LongBenchTask
+            task = kind(names, code_similarity=settings.code_similarity, **shared)
+            rows = {f"{task.suite}/{name}": _v1_rows(task, name, tokenizer) for name in task.names}
             kept = _KEPT_V1
     described = {**task.describe(), "data_hash": task.data_hash()}
     facts = ("task", "version", "truncate", "max_prompt_tokens", "code_similarity")
@@ -97,7 +105,7 @@ def plan_longbench(settings: LongBenchSettings) -> PlannedRun:
         (*_KEPT, *kept),
     )
     return PlannedRun(
-        command=COMMAND,
+        command=command,
         settings=settings,
         answerer=answerer,
         questions=listing,
@@ -114,10 +122,13 @@ def plan_longbench(settings: LongBenchSettings) -> PlannedRun:
 def _v1_rows(task: LongBenchTask, name: str, tokenizer: Tokenizer) -> list[Row]:
     rows = task.rows(name)
     tokens = _estimates([row.context for row in rows], task.fit.limit, tokenizer)
-    return [
-        Row(f"{COMMAND}/{name}/{row.id}", n, partial(task.sample, name, row))
-        for row, n in zip(rows, tokens, strict=True)
-    ]
+    context_first = "{context}" in template(name).partition("{input}")[0]
+    found = []
+    for place, (row, n) in enumerate(zip(rows, tokens, strict=True)):
+        shared = context_first and place > 0 and rows[place - 1].context == row.context
+        fresh = len(row.input) / (len(row.input) + len(row.context)) if shared else 1.0
+        found.append(Row(f"{task.suite}/{name}/{row.id}", n, partial(task.sample, name, row), fresh))
+    return found
 
 
 def _v2_rows(task: LongBenchV2Task, tokenizer: Tokenizer) -> list[Row]:

@@ -29,6 +29,7 @@ _TASKS = (
     TaskInfo("ruler", "thirteen tasks: retrieval, tracing, aggregation, questions", "hisa_tasks.ruler"),
     TaskInfo("longbench", "21 datasets of real questions, English and Chinese", "hisa_tasks.longbench"),
     TaskInfo("longbench-v2", "503 multiple-choice questions on long texts", "hisa_tasks.longbench"),
+    TaskInfo("mini", "generated questions in LongBench's schema, which it is not", "hisa_tasks.mini"),
 )
 
 

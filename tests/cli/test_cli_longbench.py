@@ -81,6 +81,8 @@ def data(tmp_path: Path) -> Path:
         (["--data", "data", "--tasks", "qasper_e"], "--suite e"),
         (["--data", "data", "--suite", "e", "--tasks", "musique"], "LongBench-E has no musique"),
         (["--suite", "v3"], "--suite 'v3'"),
+        (["--tasks", "qasper"], "mini has no qasper – ask LongBench's rows with --data or --suite v1"),
+        (["--suite", "mini", "--data", "data"], "leave --data and --partial away"),
         (["--suite", "v2", "--tasks", "qasper"], "one data set"),
         (["--suite", "v2", "--data", "data"], "data.json is not in data"),
         (["--truncate", "left"], "--truncate 'left'"),
@@ -98,7 +100,9 @@ def test_bad_input_is_one_line(oracle: Command, data: Path, arguments: list[str]
 
 
 def test_without_data_and_network_it_says_what_to_get(hisa: Command, tmp_path: Path) -> None:
-    done = hisa("longbench", "--device", "cpu", HF_HUB_OFFLINE="1", HF_HOME=str(tmp_path / "cache"))
+    done = hisa(
+        "longbench", "--suite", "v1", "--device", "cpu", HF_HUB_OFFLINE="1", HF_HOME=str(tmp_path / "cache")
+    )
     assert done.returncode == 2, done.stderr
     assert done.stderr.count("\n") == 1, done.stderr
     for word in ("data.zip", "https://huggingface.co/datasets/", "--data"):
@@ -191,6 +195,32 @@ def test_longbench_v2_is_shown_by_difficulty_and_length(oracle: Command, tmp_pat
     assert oracle("score", "run").returncode == 0
     table = (tmp_path / "run" / "tables" / "longbench-v2.md").read_text(encoding="utf-8")
     assert "| indexer | overall | easy | hard | short | medium | long | failed |" in table
+
+
+def test_without_data_it_asks_mini_and_says_so_everywhere(oracle: Command, tmp_path: Path) -> None:
+    done = oracle("longbench", "--model", "oracle", "--device", "cpu", "--samples", "2")
+    assert done.returncode == 0, done.stderr
+    (folder,) = (tmp_path / "results").iterdir()
+    assert folder.name.startswith("mini-")
+    found = lines(folder)
+    assert len(found) == 7 * 2 * 3
+    assert {line["task"].partition("/")[0] for line in found} == {"mini"}
+    # The oracle puts a space before every answer, and code is compared with its white space.
+    assert all(line["score"] > (0.9 if line["task"] == "mini/call" else 0.999999) for line in found)
+    manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+    assert (manifest["command"], manifest["settings"]["suite"]) == ("mini", "mini")
+    assert manifest["task_data"]["task"] == "mini"
+    assert "mini (generated, not LongBench)" in done.stdout
+    assert "| mini/two_documents " in done.stdout
+    assert "<h1>mini (generated, not LongBench)" in (folder / "report.html").read_text(encoding="utf-8")
+    assert not (folder / "tables" / "longbench.md").exists()
+    assert "| indexer | SQA | MQA | Sum | FS | Syn | Code | Avg | failed |" in (
+        folder / "tables" / "mini.md"
+    ).read_text(encoding="utf-8")
+    assert oracle("score", folder).returncode == 0
+    compared = oracle("compare", f"{folder}@dsa", f"{folder}@block-sparse")
+    assert compared.returncode == 0, compared.stderr
+    assert "mini/two_documents" in compared.stdout
 
 
 def test_a_dry_run_forecasts_by_data_set(oracle: Command, data: Path) -> None:

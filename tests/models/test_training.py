@@ -18,8 +18,17 @@ from hisa_eval.models.nano.training.attention import (
     build_training_model,
     hidden_states,
 )
-from hisa_eval.models.nano.training.sequences import ANSWER, FIRST, build_repeats, build_sequence
-from hisa_eval.models.nano.training.stages import PLAIN
+from hisa_eval.models.nano.training.exercise import Exercise, Maker
+from hisa_eval.models.nano.training.kinds import KINDS
+from hisa_eval.models.nano.training.needles import NeedleMaker
+from hisa_eval.models.nano.training.sequences import (
+    ANSWER,
+    FIRST,
+    FIRST_NAMES,
+    build_repeats,
+    build_sequence,
+)
+from hisa_eval.models.nano.training.stages import MINI, PLAIN, Stage
 from hisa_eval.models.nano.training.text import haystack
 
 
@@ -36,6 +45,62 @@ def test_sequences_have_their_length_and_their_answers_in_the_text(length: int) 
             first -= 1
         answer = text[first:end].strip(b" .")
         assert answer in text[:first]
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
+@pytest.mark.parametrize("length", [512, 4096])
+def test_other_kinds_ask_what_their_text_answers(
+    kind: type[Maker], length: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hisa_eval.models.nano.training.sequences.KINDS", {kind: 1.0})
+    first = FIRST + FIRST_NAMES.index(kind.name)
+    asked = 0
+    for seed in range(12):
+        sequence = build_sequence(length, 6, random.Random(seed), mini=1.0)
+        assert len(sequence.ids) == len(sequence.classes) == length
+        assert not np.isin(sequence.classes, [FIRST]).any()
+        text = bytes(max(int(i) - BYTE_OFFSET, 0) for i in sequence.ids)
+        for at in np.flatnonzero(sequence.classes == first):
+            end = at + int(np.flatnonzero(sequence.ids[at:] == EOS_ID)[0])
+            answer = text[at:end].rstrip(b".")
+            for part in answer.split(b", ") if kind.name == "chain" else [answer]:
+                assert kind.name == "count" or part in text[: at - 1]
+            asked += 1
+    assert asked >= 12
+
+
+@pytest.mark.parametrize("kind", [NeedleMaker, *KINDS], ids=lambda kind: kind.name)
+def test_questions_come_after_what_answers_them(kind: type[Maker], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hisa_eval.models.nano.training.sequences.KINDS", {kind: 1.0})
+    made: list[tuple[bytes, ...]] = []
+    whole = kind.make
+
+    def recorded(self: Maker) -> Exercise:
+        exercise = whole(self)
+        asked = b"\n" + exercise.question + exercise.answer + exercise.end + b"\0"
+        made.append((*exercise.statements, asked))
+        return exercise
+
+    monkeypatch.setattr(kind, "make", recorded)
+    n_asked = 0
+    for seed in range(8):
+        made.clear()
+        sequence = build_sequence(8192, 6, random.Random(seed), mini=1.0)
+        text = bytes(max(int(i) - BYTE_OFFSET, 0) for i in sequence.ids)
+        for *statements, asked in made:
+            if asked in text:
+                assert all(one in text[: text.index(asked)] for one in statements)
+                n_asked += 1
+    assert n_asked
+
+
+def test_counts_are_those_of_the_text() -> None:
+    (kind,) = (kind for kind in KINDS if kind.name == "count")
+    for seed in range(10):
+        maker = kind(random.Random(seed), 4096)
+        exercise = maker.make()
+        assert len(exercise.statements) == int(exercise.answer)
+        assert len(set(exercise.statements)) == 1
 
 
 def test_same_seed_same_bytes() -> None:
@@ -83,6 +148,8 @@ def test_trains_saves_and_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert [entry["stage"] for entry in record["log"]] == ["128", "256-sparse", "256", "256"]
     assert all(len(entry["kl"]) == 2 and min(entry["kl"]) > 0 for entry in record["log"])
     assert record["log"][-1]["block"]
+    assert set(record["log"][0]["kinds"]) == {"needle"}
+    assert "needle" not in record["log"][1]["kinds"]
     further = ["--start", str(tmp_path / "a"), "--from-stage", "2", "--out", str(tmp_path / "b")]
     monkeypatch.setattr("sys.argv", [*common, *further])
     train.main()
@@ -102,7 +169,9 @@ def test_the_indexers_losses_reach_the_backbone_only_where_asked(through: bool) 
     assert any(".indexer." not in name for name in reached) == through
 
 
-def test_the_recipe_ends_sparse() -> None:
-    assert PLAIN[-1].budgets
-    assert max(stage.length for stage in PLAIN) == 131072
-    assert not any(stage.block_sizes or stage.indexer_only or stage.through for stage in PLAIN)
+@pytest.mark.parametrize("recipe", [PLAIN, MINI], ids=["plain", "mini"])
+def test_the_recipe_ends_sparse_and_is_deepseeks(recipe: tuple[Stage, ...]) -> None:
+    assert recipe[-1].budgets
+    assert max(stage.length for stage in recipe) == 131072
+    assert not any(stage.block_sizes or stage.indexer_only or stage.through for stage in recipe)
+    assert all(stage.mini < 0.75 for stage in recipe)

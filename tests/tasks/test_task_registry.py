@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def test_names() -> None:
-    assert list(registry.available()) == ["niah", "ruler", "longbench", "longbench-v2"]
+    assert list(registry.available()) == ["niah", "ruler", "longbench", "longbench-v2", "mini"]
     assert list(registry.needles()) == [
         "single-number",
         "single-word",

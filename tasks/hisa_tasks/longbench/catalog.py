@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+N_MINI = 21
+"""Rows of each data set of `hisa_tasks.mini`."""
 SUFFIX = "_e"
 """Ends the names of LongBench-E's data sets, as in the official files."""
 
@@ -99,6 +101,21 @@ DATASETS = {
 EXTENDED = tuple(name + SUFFIX for name, dataset in DATASETS.items() if dataset.n_rows_e)
 """Names of LongBench-E's data sets."""
 
+MINI = {
+    one.name: one
+    for one in (
+        Dataset("lookup", "single", "en", "qa-f1", 32, N_MINI, **_RAW),
+        Dataset("two_documents", "multi", "en", "qa-f1", 48, N_MINI, **_RAW),
+        Dataset("main_point", "summarization", "en", "rouge-l", 128, N_MINI, **_RAW),
+        Dataset("label", "fewshot", "en", "classification", 32, N_MINI, **_SHOTS),
+        Dataset("passage", "synthetic", "en", "retrieval", 16, N_MINI, **_RAW),
+        Dataset("count", "synthetic", "en", "count", 16, N_MINI, **_RAW),
+        Dataset("call", "code", "code", "code-similarity", 64, N_MINI, **_RAW),
+    )
+}
+"""The generated data sets of `hisa_tasks.mini`: none of LongBench's, though scored like them. Their prompts
+end with the beginning of the answer, so that a chat template would come between."""
+
 BUCKETS = ("0-4k", "4-8k", "8k+")
 
 
@@ -127,17 +144,27 @@ def find_dataset(name: str) -> Dataset:
     raise ValueError(f"unknown LongBench data set {name!r} – {hint}known: {', '.join(DATASETS)}; or with _e")
 
 
+def any_dataset(name: str) -> Dataset:
+    """The data set of a name, of LongBench, LongBench-E or the generated suite `mini`.
+
+    Raises:
+        ValueError: None has that name.
+    """
+    return MINI[name] if name in MINI else find_dataset(name)
+
+
 def official_rows(name: str) -> int:
-    """Rows that the official file of a data set has."""
-    dataset = find_dataset(name)
+    """Rows that the official file of a data set has, or that are generated for it."""
+    dataset = any_dataset(name)
     return dataset.n_rows_e if is_extended(name) else dataset.n_rows
 
 
-def expand(names: Iterable[str]) -> tuple[str, ...]:
+def expand(names: Iterable[str], among: Mapping[str, Dataset] = DATASETS) -> tuple[str, ...]:
     """Data sets that names stand for, each once, in the official order of first mention.
 
     Args:
         names: Data sets, categories (`"single"`), languages (`"en"`, `"zh"`), `"all"` or `"e"`.
+        among: What groups are made of.
 
     Raises:
         ValueError: A name is unknown.
@@ -145,15 +172,16 @@ def expand(names: Iterable[str]) -> tuple[str, ...]:
     found: dict[str, None] = {}
     for name in names:
         if name == "all":
-            group = tuple(DATASETS)
+            group = tuple(among)
         elif name == "e":
             group = EXTENDED
         elif name in CATEGORIES:
-            group = tuple(one.name for one in DATASETS.values() if one.category == name)
+            group = tuple(one.name for one in among.values() if one.category == name)
         elif name in ("en", "zh"):
-            group = tuple(one.name for one in DATASETS.values() if one.language == name)
+            group = tuple(one.name for one in among.values() if one.language == name)
         else:
-            find_dataset(name)
+            if name not in among:
+                find_dataset(name)
             group = (name,)
         found.update(dict.fromkeys(group))
     return tuple(found)

@@ -9,7 +9,7 @@ from functools import cache
 from importlib.resources import files
 from typing import NamedTuple
 
-from hisa_tasks.longbench.catalog import find_dataset
+from hisa_tasks.longbench.catalog import MINI, any_dataset
 from hisa_tasks.sample import Tokenizer
 
 
@@ -33,6 +33,20 @@ def templates(file: str = "prompts.json") -> Mapping[str, str]:
     return loaded
 
 
+def template(name: str) -> str:
+    """The prompt template of a data set, with or without LongBench-E's "_e".
+
+    Raises:
+        ValueError: The data set is unknown.
+    """
+    known = any_dataset(name).name
+    if known in MINI:
+        from hisa_tasks.mini.templates import TEMPLATES
+
+        return TEMPLATES[known]
+    return templates()[known]
+
+
 def template_hash(text: str) -> str:
     """SHA-256 of a template in UTF-8, in hexadecimal digits."""
     return hashlib.sha256(text.encode("utf-8")).hexdigest()
@@ -52,7 +66,7 @@ def build_prompt(name: str, question: str, context: str) -> str:
     Raises:
         ValueError: The data set is unknown.
     """
-    return templates()[find_dataset(name).name].format(input=question, context=context)
+    return template(name).format(input=question, context=context)
 
 
 def cut_middle(text: str, limit: int, tokenizer: Tokenizer) -> Cut:

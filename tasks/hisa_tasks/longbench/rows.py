@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from hisa_tasks.longbench.catalog import find_dataset, official_rows
+from hisa_tasks.longbench.catalog import any_dataset, official_rows
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ def parse_rows(data: bytes, name: str, where: str, *, partial: bool = False) -> 
         ValueError: A line is damaged, a field is missing or of another type, an id comes twice, or rows are
             missing.
     """
-    needs_classes = find_dataset(name).metric == "classification"
+    needs_classes = any_dataset(name).metric == "classification"
     rows = tuple(
         _row(record, f"{where} line {number}", needs_classes) for number, record in records(data, where)
     )

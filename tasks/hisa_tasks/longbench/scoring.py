@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from hisa_tasks.longbench.catalog import find_dataset
+from hisa_tasks.longbench.catalog import any_dataset
 from hisa_tasks.metrics.classification import classification
 from hisa_tasks.metrics.code_similarity import VARIANTS, code_similarity
 from hisa_tasks.metrics.count import count
@@ -55,7 +55,7 @@ def score_answer(
     """
     if isinstance(references, str):
         raise ValueError(f"references are one string, {references!r} – give a sequence of strings")
-    dataset = find_dataset(name)
+    dataset = any_dataset(name)
     answer = scored_part(name, prediction)
     if dataset.metric == "classification":
         if not all_classes:
@@ -71,7 +71,7 @@ def scored_part(name: str, prediction: str) -> str:
 
     Only newlines are dropped before it, no other white space.
     """
-    return prediction.lstrip("\n").split("\n")[0] if find_dataset(name).first_line else prediction
+    return prediction.lstrip("\n").split("\n")[0] if any_dataset(name).first_line else prediction
 
 
 def score(sample: Sample, prediction: str) -> float:

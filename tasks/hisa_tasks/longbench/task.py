@@ -6,12 +6,12 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
-from hisa_tasks.longbench.catalog import CATEGORIES, bucket, expand, find_dataset, is_extended, official_rows
+from hisa_tasks.longbench.catalog import CATEGORIES, any_dataset, bucket, expand, is_extended, official_rows
 from hisa_tasks.longbench.files import Loaded, load
 from hisa_tasks.longbench.fitting import Fit
-from hisa_tasks.longbench.prompt import build_prompt, cut_middle, template_hash, templates
+from hisa_tasks.longbench.prompt import build_prompt, cut_middle, template, template_hash
 from hisa_tasks.longbench.rows import Row
 from hisa_tasks.longbench.subsample import subsample
 from hisa_tasks.metrics.code_similarity import VARIANTS
@@ -40,6 +40,9 @@ class LongBenchTask:
         ValueError: A name is unknown, a number out of range, or data missing, damaged or not whole.
     """
 
+    suite: ClassVar[str] = NAME
+    version: ClassVar[int] = VERSION
+
     datasets: tuple[str, ...] = ("all",)
     data: str | None = None
     samples: int | None = None
@@ -52,7 +55,7 @@ class LongBenchTask:
     loaded: Mapping[str, Loaded] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        names = expand(self.datasets)
+        names = self._named()
         if not names:
             raise ValueError("no data set is named – name some, or all")
         if self.samples is not None and self.samples < 1:
@@ -62,7 +65,13 @@ class LongBenchTask:
                 f"unknown code similarity {self.code_similarity!r} – known: {', '.join(VARIANTS)}"
             )
         object.__setattr__(self, "fit", Fit(self.truncate, self.max_prompt_tokens))
-        object.__setattr__(self, "loaded", load(names, self.data, partial=self.partial))
+        object.__setattr__(self, "loaded", self._load(names))
+
+    def _named(self) -> tuple[str, ...]:
+        return expand(self.datasets)
+
+    def _load(self, names: tuple[str, ...]) -> Mapping[str, Loaded]:
+        return load(names, self.data, partial=self.partial)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -88,8 +97,8 @@ class LongBenchTask:
         Raises:
             PromptTooLongError: The prompt does not fit and may not be cut.
         """
-        dataset = find_dataset(name)
-        sample_id = f"{NAME}/{name}/{row.id}"
+        dataset = any_dataset(name)
+        sample_id = f"{self.suite}/{name}/{row.id}"
         cut = self.fit.apply(sample_id, build_prompt(name, row.input, row.context), tokenizer, cut_middle)
         context = hashlib.sha256(row.context.encode("utf-8", "surrogatepass")).hexdigest()[:16]
         meta: dict[str, Any] = {
@@ -113,13 +122,13 @@ class LongBenchTask:
             meta["bucket"] = bucket(row.length)
         return Sample(
             id=sample_id,
-            task=NAME,
+            task=self.suite,
             prompt=cut.text,
             references=row.answers,
             max_new_tokens=dataset.max_new_tokens,
             length=cut.n_after + dataset.max_new_tokens,
             n_prompt_tokens=cut.n_after,
-            group=f"{NAME}/{name}/{context}",
+            group=f"{self.suite}/{name}/{context}",
             meta=meta,
         )
 
@@ -136,8 +145,8 @@ class LongBenchTask:
     def describe(self) -> dict[str, Any]:
         """All that decides prompts and scores; JSON types only."""
         return {
-            "task": NAME,
-            "version": VERSION,
+            "task": self.suite,
+            "version": self.version,
             "samples": self.samples,
             "seed": self.seed,
             "truncate": self.truncate,
@@ -145,9 +154,9 @@ class LongBenchTask:
             "code_similarity": self.code_similarity,
             "datasets": {
                 name: {
-                    "category": CATEGORIES[find_dataset(name).category].title,
-                    "metric": find_dataset(name).metric,
-                    "template_sha256": template_hash(templates()[find_dataset(name).name]),
+                    "category": CATEGORIES[any_dataset(name).category].title,
+                    "metric": any_dataset(name).metric,
+                    "template_sha256": template_hash(template(name)),
                     "file": one.where,
                     "file_sha256": one.sha256,
                     "rows": len(one.rows),
@@ -161,8 +170,8 @@ class LongBenchTask:
     def data_hash(self) -> str:
         """SHA-256 over every byte that decides a prompt: files, templates and the choice of rows."""
         facts = [
-            [name, one.sha256, templates()[find_dataset(name).name], [row.id for row in self.rows(name)]]
+            [name, one.sha256, template(name), [row.id for row in self.rows(name)]]
             for name, one in self.loaded.items()
         ]
-        text = json.dumps([VERSION, self.truncate, self.max_prompt_tokens, facts], sort_keys=True)
+        text = json.dumps([self.version, self.truncate, self.max_prompt_tokens, facts], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()

@@ -11,8 +11,9 @@ from hisa_tasks.longbench.catalog import (
     CATEGORIES,
     DATASETS,
     EXTENDED,
+    MINI,
+    any_dataset,
     bucket,
-    find_dataset,
     is_extended,
 )
 
@@ -74,20 +75,23 @@ def category_scores(means: Mapping[str, float]) -> dict[str, CategoryScore]:
     """The six categories, in the paper's order.
 
     Args:
-        means: Mean by data set, of LongBench or of LongBench-E.
+        means: Mean by data set, of LongBench, of LongBench-E or of mini.
 
     Raises:
-        ValueError: A data set is unknown, or both editions are mixed.
+        ValueError: A data set is unknown, or editions are mixed.
     """
     extended = [name for name in means if is_extended(name)]
     if extended and len(extended) < len(means):
         raise ValueError("data sets of LongBench and LongBench-E are mixed – average them apart")
-    expected = EXTENDED if extended else tuple(DATASETS)
+    generated = [name for name in means if name in MINI]
+    if generated and len(generated) < len(means):
+        raise ValueError("data sets of LongBench and mini are mixed – average them apart")
+    expected = EXTENDED if extended else tuple(MINI if generated else DATASETS)
     found = {}
     for category in CATEGORIES:
-        inside = tuple(name for name in means if find_dataset(name).category == category)
+        inside = tuple(name for name in means if any_dataset(name).category == category)
         missing = tuple(
-            name for name in expected if find_dataset(name).category == category and name not in means
+            name for name in expected if any_dataset(name).category == category and name not in means
         )
         found[category] = CategoryScore(mean(means[name] for name in inside), inside, missing)
     return found

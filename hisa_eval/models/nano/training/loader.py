@@ -29,7 +29,7 @@ class SequenceStream(IterableDataset[tuple[Tensor, Tensor]]):
     def _one(self, rng: random.Random) -> Sequence:
         if rng.random() < self._stage.repeats:
             return build_repeats(self._stage.length, rng)
-        return build_sequence(self._stage.length, self._stage.questions, rng)
+        return build_sequence(self._stage.length, self._stage.questions, rng, self._stage.mini)
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         worker = get_worker_info()

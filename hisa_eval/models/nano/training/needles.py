@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import random
 import uuid
-from dataclasses import dataclass
 
-from hisa_eval.models.nano.training.text import english_vocabulary, letters_word, pseudo_word
+from hisa_eval.models.nano.training.exercise import Exercise, Maker, word
+from hisa_eval.models.nano.training.text import letters_word, pseudo_word
 
 _ADJECTIVES = ["special", "secret", "magic", "hidden", "private", "lucky", "official", "special secret",
                "special magic", "magic secret", "unique", "assigned"]  # fmt: skip
@@ -66,35 +66,19 @@ _MEDIUM = [
 ]
 
 
-@dataclass(frozen=True)
-class Needle:
-    """A statement to hide, the question that asks for it, and the answer."""
-
-    statement: bytes
-    question: bytes
-    answer: bytes
-
-
-def _word(rng: random.Random) -> str:
-    kind = rng.random()
-    if kind < 0.5:
-        return rng.choice(english_vocabulary())
-    return pseudo_word(rng) if kind < 0.75 else letters_word(rng)
-
-
 def _key(rng: random.Random, style: str) -> str:
     if style == "short":
         return rng.choice((letters_word(rng)[:5], pseudo_word(rng)[:6]))
     kind = rng.random()
     if kind < 0.6:
-        return f"{_word(rng)}-{_word(rng)}"
+        return f"{word(rng)}-{word(rng)}"
     if kind < 0.75:
-        return _word(rng)
+        return word(rng)
     if kind < 0.85:
-        return f"{_word(rng).capitalize()} {_word(rng).capitalize()}"
+        return f"{word(rng).capitalize()} {word(rng).capitalize()}"
     if kind < 0.93:
         return str(uuid.UUID(int=rng.getrandbits(128), version=4))
-    return f"{_word(rng)}{rng.randrange(1000)}"
+    return f"{word(rng)}{rng.randrange(1000)}"
 
 
 def _value(rng: random.Random, kind: str, style: str) -> str:
@@ -104,22 +88,18 @@ def _value(rng: random.Random, kind: str, style: str) -> str:
         digits = rng.choice((4, 5, 6, 7, 7, 7, 7, 8, 9))
         return str(rng.randrange(10 ** (digits - 1), 10**digits))
     if kind == "word":
-        return f"{_word(rng)}-{_word(rng)}" if rng.random() < 0.7 else _word(rng)
+        return f"{word(rng)}-{word(rng)}" if rng.random() < 0.7 else word(rng)
     return str(uuid.UUID(int=rng.getrandbits(128), version=4))
 
 
-class NeedleMaker:
-    """Makes needles of one sequence: one style, so that distractors look like their targets.
+class NeedleMaker(Maker):
+    """Makes needles of one style, `"short"` (a few bytes each), `"medium"` or `"long"` (whole sentences)."""
 
-    Args:
-        rng: Source of every choice.
-        style: `"short"` (a few bytes each), `"medium"` or `"long"` (whole sentences).
-    """
+    name = "needle"
 
-    def __init__(self, rng: random.Random, style: str) -> None:
-        self._rng = rng
-        self._style = style
-        self._seen: set[str] = set()
+    def __init__(self, rng: random.Random, length: int) -> None:
+        super().__init__(rng, length)
+        self._style = style_for(length, rng)
         self._adjective = rng.choice(_ADJECTIVES)
         kind = rng.choices(("number", "word", "uuid"), (0.7, 0.2, 0.1))[0]
         self._kind = kind
@@ -127,14 +107,13 @@ class NeedleMaker:
         self._statement = rng.choice(_STATEMENTS)
         self._question = rng.choice(_QUESTIONS)
         self._where = rng.choice(_WHERE)
-        self._pair = rng.choice(_SHORT if style == "short" else _MEDIUM)
+        self._pair = rng.choice(_SHORT if self._style == "short" else _MEDIUM)
         self._uniform = rng.random() < 0.6
         # Keys that share a half with others can only be told apart whole.
-        self._kin = [_word(rng) for _ in range(rng.randint(6, 24))] if rng.random() < 0.35 else []
+        self._kin = [word(rng) for _ in range(rng.randint(6, 24))] if rng.random() < 0.35 else []
 
-    def make(self) -> Needle:
-        """A needle whose key no other needle of this sequence has."""
-        rng = self._rng
+    def make(self) -> Exercise:
+        rng = self.rng
         key = _key(rng, self._style)
         if self._kin and self._style != "short":
             key = f"{rng.choice(self._kin)}-{rng.choice(self._kin)}"
@@ -147,8 +126,17 @@ class NeedleMaker:
         fields = {"a": self._adjective, "t": self._type, "k": key, "w": self._where}
         value = _value(rng, self._kind, self._style)
         statement, question = (self._statement, self._question) if self._style == "long" else self._pair
-        return Needle(
-            statement=statement.format(v=value, **fields).encode(),
-            question=question.format(**fields).encode(),
-            answer=f" {value}".encode(),
+        return Exercise(
+            (statement.format(v=value, **fields).encode(),),
+            question.format(**fields).encode(),
+            f" {value}".encode(),
         )
+
+
+def style_for(length: int, rng: random.Random) -> str:
+    """How wordy the needles of a sequence of `length` bytes may be."""
+    if length <= 512:
+        return "short"
+    if length <= 2048:
+        return rng.choice(("short", "medium", "medium", "long"))
+    return rng.choices(("short", "medium", "long"), (0.05, 0.15, 0.8))[0]

@@ -1,4 +1,4 @@
-"""Training sequences: text with needles and copied spans in it, questions with answers at the end."""
+"""Training sequences: text with needles and copied spans in it, questions with answers after them."""
 
 from __future__ import annotations
 
@@ -8,12 +8,19 @@ from dataclasses import dataclass
 import numpy as np
 
 from hisa_eval.models.nano.architecture import BYTE_OFFSET, EOS_ID
-from hisa_eval.models.nano.training.needles import Needle, NeedleMaker
-from hisa_eval.models.nano.training.text import haystack
+from hisa_eval.models.nano.training.exercise import Exercise, Maker
+from hisa_eval.models.nano.training.kinds import KINDS
+from hisa_eval.models.nano.training.needles import NeedleMaker
+from hisa_eval.models.nano.training.text import haystack, source_code
 
 PLAIN, COPIED, ANSWER, FIRST = 0, 1, 2, 3
-"""Classes of target bytes, each with its own share of the loss. FIRST is the first byte of an answer's value,
-the one that shows whether the needle was found; ANSWER is the rest of it."""
+"""Classes of target bytes, each with its own share of the loss. FIRST and all above it are the first byte of
+an answer's value, the one that shows whether it was found; ANSWER is the rest of it."""
+
+_ALL_KINDS: tuple[type[Maker], ...] = (NeedleMaker, *KINDS)
+FIRST_NAMES = tuple(f"{kind.name}{part}" for kind in _ALL_KINDS for part in ("", " (further)"))
+"""What the classes from FIRST on stand for: by kind of question, the first byte that has to be found and
+further ones in the same answer."""
 
 _COPY_LEAD = 6  # bytes of a pasted span before its continuation is predictable
 _INTRODUCTIONS = [
@@ -32,27 +39,10 @@ class Sequence:
     classes: np.ndarray
 
 
-def style_for(length: int, rng: random.Random) -> str:
-    """How wordy the needles of a sequence of `length` bytes may be."""
-    if length <= 512:
-        return "short"
-    if length <= 2048:
-        return rng.choice(("short", "medium", "medium", "long"))
-    return rng.choices(("short", "medium", "long"), (0.05, 0.15, 0.8))[0]
-
-
-def _cut_points(text: bytes, count: int, rng: random.Random) -> list[int]:
-    """Places between sentences or lines (any byte where there are none nearby), in ascending order."""
-    points = []
-    for _ in range(count):
-        position = rng.randrange(len(text) + 1)
-        found = -1
-        for mark in (b". ", b".\n", b"\n"):
-            at = text.find(mark, position, position + 200)
-            if at >= 0 and (found < 0 or at + len(mark) < found):
-                found = at + len(mark)
-        points.append(found if found >= 0 else position)
-    return sorted(points)
+def _cut_point(text: bytes, position: int, marks: tuple[bytes, ...]) -> int:
+    """The end of the sentence or line at a position; the position itself where none ends nearby."""
+    ends = [at + len(mark) for mark in marks if (at := text.find(mark, position, position + 200)) >= 0]
+    return min(ends, default=position)
 
 
 def _copied_spans(body: bytearray, classes: np.ndarray, count: int, rng: random.Random) -> None:
@@ -94,46 +84,47 @@ def build_repeats(length: int, rng: random.Random) -> Sequence:
     return Sequence(np.array(ids[:length], dtype=np.int64), np.array(classes[:length], dtype=np.uint8))
 
 
-def build_sequence(length: int, n_questions: int, rng: random.Random) -> Sequence:
+def build_sequence(length: int, n_questions: int, rng: random.Random, mini: float = 0.0) -> Sequence:
     """One training sequence of exactly `length` tokens.
 
     Args:
         length: Tokens (bytes and end-of-sequence marks).
-        n_questions: Questions wanted at the end; fewer where they do not fit in 45 % of the sequence.
+        n_questions: Questions wanted; fewer where they do not fit in the sequence.
         rng: Source of every choice.
+        mini: Chance that it asks another kind of question than needles.
     """
-    maker = NeedleMaker(rng, style_for(length, rng))
-    asked: list[Needle] = []
-    used = 0
-    # Half of the long sequences ask little: a model that always sees answers before its own leans on them.
+    kind: type[Maker] = NeedleMaker
+    if rng.random() < mini:
+        kind = rng.choices(list(KINDS), list(KINDS.values()))[0]
+    maker = kind(rng, length)
+    # Many long sequences ask little: a model that always sees answers before its own leans on them.
     few = length > 2048 and rng.random() < 0.5
     many = (n_questions, n_questions, n_questions // 2, max(1, n_questions // 8))
-    for _ in range(rng.choice((1, 1, 2, 4) if few else many)):
-        needle = maker.make()
-        cost = len(needle.statement) + len(needle.question) + len(needle.answer) + 4
-        if used + cost > 0.8 * length:
+    asked = _asked(maker, rng.choice((1, 1, 1, 3) if few else many), length)
+    tail_size = sum(len(e.question) + len(e.answer) + len(e.end) + 2 for e in asked)
+    separator = rng.choice((b" ", b"\n"))
+    room = length - tail_size - sum(len(_closed(one, separator)) for e in asked for one in e.statements)
+    floor = maker.text_share * (length - tail_size)
+    others: list[tuple[int, bytes]] = []
+    for _ in range(maker.n_distractors(len(asked), room)):
+        exercise = maker.make()
+        size = sum(len(_closed(one, separator)) for one in exercise.statements)
+        if room - size < floor:
             break
-        used += cost
-        asked.append(needle)
-    tail_size = sum(len(n.question) + len(n.answer) + 3 for n in asked)
-    statements = [n.statement for n in asked]
-    room = length - tail_size - sum(len(s) + 1 for s in statements)
-    distractors = rng.choice((0, 0, len(asked), 2 * len(asked), int(rng.random() * room / 200)))
-    for _ in range(distractors):
-        statement = maker.make().statement
-        if room - len(statement) - 1 < 0.3 * (length - tail_size):
-            break
-        room -= len(statement) + 1
-        statements.append(statement)
-    rng.shuffle(statements)
+        room -= size
+        others += [(exercise.order, one) for one in exercise.statements]
 
-    text = bytearray(haystack(max(room, 0), rng))
+    plain = source_code if maker.code and rng.random() < 0.7 else haystack
+    text = bytearray(plain(max(room, 0), rng))
     text_classes = np.zeros(len(text), dtype=np.uint8)
     _copied_spans(text, text_classes, max(1, len(text) // 700), rng)
     introduction = rng.choice(_INTRODUCTIONS)
     if length > 1024 and len(introduction) < len(text):
         text[: len(introduction)] = introduction
 
+    # Where the questions of a sequence stand apart, each has only text right before it.
+    apart = length > 2048 and not maker.ordered and rng.random() < (0.5 if few else 0.3)
+    pieces = _placed(bytes(text), asked, others, maker, rng, apart=apart)
     ids: list[np.ndarray] = []
     classes: list[np.ndarray] = []
 
@@ -146,27 +137,84 @@ def build_sequence(length: int, n_questions: int, rng: random.Random) -> Sequenc
         classes.append(given)
 
     before = 0
-    separator = rng.choice((b" ", b"\n"))
-    for point, statement in zip(_cut_points(bytes(text), len(statements), rng), statements, strict=True):
+    first_class = FIRST + FIRST_NAMES.index(maker.name)
+    for point, piece in pieces:
         add(text[before:point], text_classes[before:point])
-        add(statement + separator)
         before = point
-    add(text[before:], text_classes[before:])
-
-    rng.shuffle(asked)
-    for needle in asked:
-        add(b"\n" + needle.question)
-        answer_classes = np.full(len(needle.answer) + 1, ANSWER, dtype=np.uint8)
-        answer_classes[1] = FIRST
-        add(needle.answer + b".", answer_classes)
+        if isinstance(piece, bytes):
+            add(_closed(piece, separator))
+            continue
+        add(b"\n" + piece.question)
+        answer = piece.answer + piece.end
+        answer_classes = np.full(len(answer), ANSWER, dtype=np.uint8)
+        answer_classes[list(piece.firsts)] = first_class + 1
+        answer_classes[piece.firsts[0]] = first_class
+        add(answer, answer_classes)
         ids.append(np.array([EOS_ID], dtype=np.int64))
         classes.append(np.array([ANSWER], dtype=np.uint8))
-    all_ids, all_classes = np.concatenate(ids), np.concatenate(classes)
-    # Whatever rounding left over is cut from the front, where no question is.
-    surplus = len(all_ids) - length
+    add(text[before:], text_classes[before:])
+    return _cut_to(length, np.concatenate(ids), np.concatenate(classes))
+
+
+def _closed(statement: bytes, separator: bytes) -> bytes:
+    return statement if statement.endswith((b" ", b"\n")) else statement + separator
+
+
+def _asked(maker: Maker, wanted: int, length: int) -> list[Exercise]:
+    asked: list[Exercise] = []
+    used = 0
+    for _ in range(wanted):
+        exercise = maker.make()
+        used += len(exercise.question) + len(exercise.answer) + 4 + sum(len(s) for s in exercise.statements)
+        if used > 0.8 * length:
+            break
+        asked.append(exercise)
+    return asked
+
+
+def _placed(
+    text: bytes,
+    asked: list[Exercise],
+    others: list[tuple[int, bytes]],
+    maker: Maker,
+    rng: random.Random,
+    *,
+    apart: bool,
+) -> list[tuple[int, bytes | Exercise]]:
+    """Where statements and questions go into the text, in ascending order.
+
+    A question is an `Exercise` and comes after all of its statements: at the end of the text, or where they
+    stand apart anywhere in its last three quarters.
+    """
+
+    def place(limit: int) -> int:
+        return min(_cut_point(text, rng.randrange(limit + 1), maker.marks), limit)
+
+    rng.shuffle(asked)
+    placed: list[tuple[int, int, bytes | Exercise]] = []
+    statements: list[tuple[int, int, bytes]] = []
+    for exercise in asked:
+        end = _cut_point(text, rng.randint(len(text) // 4, len(text)), maker.marks) if apart else len(text)
+        statements += [(place(end), exercise.order, one) for one in exercise.statements]
+        placed.append((end, 1, exercise))
+    statements += [(place(len(text)), order, one) for order, one in others]
+    if maker.ordered:
+        points = sorted(point for point, _, _ in statements)
+        statements.sort(key=lambda one: one[1])
+        statements = [(point, *one[1:]) for point, one in zip(points, statements, strict=True)]
+    else:
+        rng.shuffle(statements)
+    placed += [(point, 0, one) for point, _, one in statements]
+    placed.sort(key=lambda one: one[:2])
+    return [(point, piece) for point, _, piece in placed]
+
+
+def _cut_to(length: int, ids: np.ndarray, classes: np.ndarray) -> Sequence:
+    """Whatever rounding left over is cut from (or filled in at) the front, where no question is."""
+    surplus = len(ids) - length
     if surplus < 0:
         filler = np.full(-surplus, ord(" ") + BYTE_OFFSET, dtype=np.int64)
         return Sequence(
-            np.concatenate((filler, all_ids)), np.concatenate((np.zeros(-surplus, np.uint8), all_classes))
+            np.concatenate((filler, ids)), np.concatenate((np.zeros(-surplus, np.uint8), classes))
         )
-    return Sequence(all_ids[surplus:], all_classes[surplus:])
+    return Sequence(ids[surplus:], classes[surplus:])

@@ -19,6 +19,7 @@ class Stage:
         rows: Query rows a sequence at which the indexer learns.
         block_sizes: Block sizes whose block scores are trained too.
         repeats: Share of the sequences that are repeated strings and nothing else.
+        mini: Share of the other sequences that ask the `mini` suite's kinds of question.
         indexer_only: Whether the backbone is frozen.
         through: Whether the indexer's losses reach the backbone too; in DeepSeek's recipe they never do.
     """
@@ -32,6 +33,7 @@ class Stage:
     rows: int = 64
     block_sizes: tuple[int, ...] = ()
     repeats: float = 0.0
+    mini: float = 0.0
     indexer_only: bool = False
     through: bool = False
 
@@ -44,16 +46,27 @@ class Stage:
 PLAIN: tuple[Stage, ...] = (
     Stage(128, 256, 500, (2e-3, 2e-3), 4, repeats=1.0, rows=16),
     Stage(256, 128, 400, (2e-3, 2e-3), 8, repeats=0.4, rows=32),
-    Stage(1024, 32, 700, (2e-3, 1.5e-3), 16, repeats=0.1, rows=32),
-    Stage(2048, 48, 900, (1.5e-3, 1.5e-3), 24, rows=16),
-    Stage(4096, 32, 1100, (1.5e-3, 8e-4), 48, rows=24),
-    Stage(16384, 4, 1300, (8e-4, 5e-4), 64),
-    Stage(8192, 4, 350, (5e-4, 5e-4), 48, budgets=(256, 512, 1024)),
-    Stage(65536, 1, 450, (5e-4, 3e-4), 128),
+    Stage(512, 64, 600, (2e-3, 2e-3), 12, repeats=0.1, mini=0.5, rows=24),
+    Stage(1024, 32, 700, (2e-3, 1.5e-3), 16, repeats=0.1, mini=0.35, rows=32),
+    Stage(2048, 48, 900, (1.5e-3, 1.5e-3), 24, mini=0.35, rows=16),
+    Stage(4096, 32, 1100, (1.5e-3, 8e-4), 48, mini=0.35, rows=24),
+    Stage(16384, 4, 1300, (8e-4, 5e-4), 64, mini=0.3),
+    Stage(8192, 4, 350, (5e-4, 5e-4), 48, budgets=(256, 512, 1024), mini=0.3),
+    Stage(65536, 1, 450, (5e-4, 3e-4), 128, mini=0.1),
     Stage(131072, 1, 380, (3e-4, 1e-4), 160),
-    Stage(32768, 1, 150, (1e-4, 1e-5), 96, budgets=(1024, 2048)),
+    Stage(32768, 1, 150, (1e-4, 1e-5), 96, budgets=(1024, 2048), mini=0.25),
 )
 """DeepSeek's recipe: the indexer learns by KL under dense attention, then both under the selection."""
+
+MINI: tuple[Stage, ...] = (
+    Stage(512, 64, 500, (1e-3, 1e-3), 12, mini=0.7, rows=24),
+    Stage(2048, 32, 700, (1e-3, 8e-4), 24, mini=0.6, rows=16),
+    Stage(8192, 8, 500, (8e-4, 5e-4), 48, mini=0.5),
+    Stage(32768, 1, 250, (5e-4, 3e-4), 96, mini=0.3),
+    Stage(131072, 1, 80, (3e-4, 1.5e-4), 160),
+    Stage(16384, 2, 200, (1.5e-4, 2e-5), 64, budgets=(1024, 2048), mini=0.3),
+)
+"""Teaches a finished plain checkpoint the `mini` suite's kinds of question, needles mixed in."""
 
 _BLOCKS = (32, 64, 128)
 
@@ -72,10 +85,10 @@ HIERARCHICAL: tuple[Stage, ...] = (
 
 SMOKE: tuple[Stage, ...] = (
     Stage(128, 4, 3, (1e-3, 1e-3), 4, rows=8),
-    Stage(256, 2, 2, (1e-3, 1e-3), 4, budgets=(64,), rows=8),
+    Stage(256, 2, 2, (1e-3, 1e-3), 4, budgets=(64,), mini=1.0, rows=8),
     Stage(256, 2, 2, (1e-3, 1e-3), 4, rows=8, block_sizes=(16,), indexer_only=True),
     Stage(256, 2, 2, (1e-3, 1e-3), 4, rows=8, block_sizes=(16,), through=True),
 )
 """Four tiny stages that touch every code path; for tests."""
 
-RECIPES: dict[str, tuple[Stage, ...]] = {"plain": PLAIN, "hier": HIERARCHICAL, "smoke": SMOKE}
+RECIPES: dict[str, tuple[Stage, ...]] = {"plain": PLAIN, "mini": MINI, "hier": HIERARCHICAL, "smoke": SMOKE}

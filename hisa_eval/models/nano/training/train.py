@@ -5,6 +5,8 @@ The plain model, DeepSeek's recipe:
 A training that was cut in two goes on with --start FOLDER --from-stage N.
 The second model, its indexer trained on with a block-level loss:
     python -m hisa_eval.models.nano.training.train --recipe hier --start build/nano --out build/nano-hier
+The questions of the `mini` suite for a finished plain model that was trained without them:
+    python -m hisa_eval.models.nano.training.train --recipe mini --start build/nano --out build/nano-mini
 """
 
 from __future__ import annotations
@@ -30,7 +32,7 @@ from hisa_eval.models.nano.training.attention import (
     hidden_states,
 )
 from hisa_eval.models.nano.training.loader import batches
-from hisa_eval.models.nano.training.sequences import ANSWER, COPIED, FIRST, PLAIN
+from hisa_eval.models.nano.training.sequences import ANSWER, COPIED, FIRST, FIRST_NAMES, PLAIN
 from hisa_eval.models.nano.training.stages import RECIPES, Stage
 
 _CLASS_SHARE = {PLAIN: 0.4, COPIED: 0.4, ANSWER: 0.6, FIRST: 1.0}
@@ -41,7 +43,7 @@ _LOG_EVERY = 50
 def language_loss(
     model: Any, hidden: Tensor, ids: Tensor, classes: Tensor
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    """Next-byte cross-entropy, each class of targets averaged by itself.
+    """Next-byte cross-entropy, each class of targets averaged by itself, all first bytes of answers together.
 
     Args:
         model: The language model.
@@ -50,7 +52,8 @@ def language_loss(
         classes: Target classes `[B, S]`.
 
     Returns:
-        The weighted sum, and per class its mean loss, with the share of answer bytes predicted right.
+        The weighted sum, and per class its mean loss, with the share of answer bytes predicted right; under
+        `"kinds"` how many first bytes there are of each of `FIRST_NAMES` and how many are right, `[2, N]`.
     """
     logits = model.lm_head(hidden[:, :-1]).float().flatten(0, 1)
     targets, kinds = ids[:, 1:].flatten(), classes[:, 1:].flatten()
@@ -58,13 +61,19 @@ def language_loss(
     total = losses.new_zeros(())
     parts: dict[str, Tensor] = {}
     for kind, share in _CLASS_SHARE.items():
-        members = (kinds == kind).float()
+        members = (kinds >= FIRST if kind == FIRST else kinds == kind).float()
         mean = (losses * members).sum() / members.sum().clamp_min(1.0)
         total = total + share * mean
         parts[_CLASS_NAMES[kind]] = mean.detach()
         if kind in (ANSWER, FIRST):
             right = (logits.argmax(-1) == targets) * members
             parts[_CLASS_NAMES[kind] + "_accuracy"] = right.sum() / members.sum().clamp_min(1.0)
+    # The last pass was over the first bytes: how many of each kind there are, and how many are right.
+    places = (kinds.long() - FIRST).clamp_min(0)
+    counts = losses.new_zeros(2, len(FIRST_NAMES))
+    counts[0].scatter_add_(0, places, members)
+    counts[1].scatter_add_(0, places, right)
+    parts["kinds"] = counts
     return total, parts
 
 
@@ -73,7 +82,7 @@ def sample_rows(classes: Tensor, count: int) -> Tensor:
     batch, length = classes.shape
     anywhere = torch.randint(1, length, (batch, count - count // 2), device=classes.device)
     answering = torch.zeros(batch, length, device=classes.device)
-    answering[:, :-1] = (classes[:, 1:] == ANSWER).float() + 4 * (classes[:, 1:] == FIRST).float()
+    answering[:, :-1] = (classes[:, 1:] == ANSWER).float() + 4 * (classes[:, 1:] >= FIRST).float()
     answering += 1e-6
     return torch.cat((anywhere, torch.multinomial(answering, count // 2, replacement=True)), dim=1)
 
@@ -106,6 +115,7 @@ def train_stage(
     for parameter in groups["backbone"]:
         parameter.requires_grad_(not stage.indexer_only)
     log: list[dict[str, Any]] = []
+    found = torch.zeros(2, len(FIRST_NAMES), device=device)
     began = time.monotonic()
     for step in range(stage.steps):
         ids, classes = (t.to(device, non_blocking=True) for t in next(stream))
@@ -128,12 +138,19 @@ def train_stage(
         for members in groups.values():
             torch.nn.utils.clip_grad_norm_([p for p in members if p.requires_grad], 1.0)
         optimizer.step()
+        found += parts.pop("kinds")
         if step % _LOG_EVERY == _LOG_EVERY - 1 or step == stage.steps - 1:
             entry: dict[str, Any] = {"stage": stage.name, "step": step + 1}
             entry |= {name: round(float(value), 4) for name, value in parts.items()}
             entry["kl"] = [round(x.item(), 4) for x in context.losses.kl]
             entry["mass"] = [round(x.item(), 4) for x in context.losses.mass]
             entry["block"] = [round(x.item(), 4) for x in context.losses.block]
+            entry["kinds"] = {
+                name: [round(right / count, 3), int(count)]
+                for name, count, right in zip(FIRST_NAMES, *found.tolist(), strict=True)
+                if count
+            }
+            found.zero_()
             entry["seconds"] = round(time.monotonic() - began, 1)
             log.append(entry)
             print(json.dumps(entry), flush=True)

@@ -136,6 +136,11 @@ class _Writer:
         return pieces, starts
 
 
+def prose_text(*parts: str | int) -> HaystackText:
+    """Prose that is fixed by `parts`, as long as anyone asks."""
+    return HaystackText(_Writer(Draws("prose", *parts)).grow, " ")
+
+
 @dataclass(frozen=True)
 class Prose(Haystack):
     """The default haystack."""
@@ -145,7 +150,7 @@ class Prose(Haystack):
 
     def open(self, family: NeedleFamily, needles: NeedleSet, *parts: str | int) -> HaystackText:
         """See `Haystack.open`."""
-        return HaystackText(_Writer(Draws("prose", *parts)).grow, " ")
+        return prose_text(*parts)
 
     def filler(self, following: str) -> str:
         """See `Haystack.filler`."""

@@ -1,0 +1,39 @@
+"""Summaries: the text says what comes out of a matter, and that sentence is wanted."""
+
+from __future__ import annotations
+
+from hisa_tasks.draws import Draws
+from hisa_tasks.mini.question import Context, Question
+from hisa_tasks.mini.text import hide
+from hisa_tasks.mini.words import Names
+from hisa_tasks.niah.needles.words import word_list
+
+STATEMENT = "The upshot concerning {k} is that {s}."
+SENTENCES = (
+    "the {a} {n} was worth more than the {a} {n} and the {n} together",
+    "no {n} should be sold before the {a} {n} has been mended",
+    "every {a} {n} goes to the keeper of the {n} and the {n}",
+    "the {n} must stay beside the {a} {n} until the {n} is full",
+)
+QUESTION = "Put the matter of {k} into one sentence.\nReply: The upshot concerning {k} is that"
+
+
+def build(n_chars: int, n_questions: int, *parts: str | int) -> Context:
+    """A report on several matters, each with its upshot somewhere."""
+    draws = Draws("main_point", *parts)
+    names = Names(draws)
+    points = [(names.new(), _sentence(draws)) for _ in range(n_questions + n_chars // 2048)]
+    statements = [STATEMENT.format(k=key, s=sentence) for key, sentence in points]
+    questions = tuple(
+        Question(QUESTION.format(k=key), (f"{sentence}.",), (statement,))
+        for (key, sentence), statement in list(zip(points, statements, strict=True))[:n_questions]
+    )
+    return Context(hide(statements, n_chars, draws, "mini-main-point", *parts), questions)
+
+
+def _sentence(draws: Draws) -> str:
+    text = draws.choice(SENTENCES)
+    for slot, words in (("{a}", "adjectives"), ("{n}", "nouns")):
+        while slot in text:
+            text = text.replace(slot, draws.choice(word_list(words)), 1)
+    return text
