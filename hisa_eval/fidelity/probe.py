@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -107,8 +108,15 @@ class EvidenceTracker:
         """Take in the selection `[R, W]` of answering rows."""
         if self.positions and indices.shape[0]:
             wanted = torch.tensor(self.positions, dtype=indices.dtype, device=indices.device)
-            hits = torch.stack([torch.isin(wanted, row).float().mean() for row in indices])
-            self.shares.setdefault(layer, []).extend(hits.tolist())
+            hits = torch.stack([torch.isin(wanted, row).sum() for row in indices])
+            for count in hits.tolist():
+                self.count(layer, count)
+
+    def count(self, layer: int, hits: int) -> None:
+        """Take in how many of the evidence tokens one answering row selects."""
+        if self.positions:
+            share = np.float32(hits) / np.float32(len(self.positions))
+            self.shares.setdefault(layer, []).append(float(share))
 
     def mean(self, layer: int) -> float | None:
         """Mean share over the answering rows of a layer; None where there is no evidence."""

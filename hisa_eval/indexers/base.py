@@ -17,12 +17,38 @@ class IndexerState(Protocol):
         ...
 
 
+class NewestSelector(Protocol):
+    """Selects for a sequence's newest token, token after token, without a look at what its tensors hold.
+
+    It chooses what its indexer's `select` chooses for the last row, with shapes that depend on the key
+    buffer's room alone and without waiting for the device, so that a CUDA graph of it serves any length.
+    """
+
+    def begin(self, length: int) -> None:
+        """Take up a sequence whose first `length` keys are in the buffer; may wait for the device."""
+        ...
+
+    def select(self, q: Tensor, weights: Tensor, end: Tensor) -> Tensor:
+        """The keys that the newest token attends to.
+
+        Args:
+            q: Its indexer query `[1, H, D]`.
+            weights: Its gates `[1, H]` f32.
+            end: Keys in the buffer, its own counted, `[1]` int32; one more at each call after `begin`.
+
+        Returns:
+            Absolute key positions `[1, W]` int32, ascending, −1 at the end.
+        """
+        ...
+
+
 @runtime_checkable
 class Indexer(Protocol):
     """Chooses the keys that each query attends to.
 
     A variant is any class with these members, registered under the entry-point group
     `hisa_eval.indexers`; `pytest --pyargs hisa_eval.indexers.conformance --indexer NAME` holds its laws.
+    A further method, `newest`, makes decoding on a GPU fast: see `hisa_eval.indexers.newest`.
     """
 
     name: str

@@ -11,7 +11,7 @@ from hisa_eval.indexers.options import Options
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from hisa_eval.indexers.base import IndexerState
+    from hisa_eval.indexers.base import IndexerState, NewestSelector
 
 
 class DsaOptions(Options):
@@ -49,3 +49,9 @@ class DsaIndexer(ConfiguredIndexer):
 
         validate_inputs(q, k, weights, starts, ends, topk, k_scale=k_scale)
         return select_flat(q, k, weights, starts, ends, topk, k_scale=k_scale)
+
+    def newest(self, k: Tensor, heads: int, topk: int) -> NewestSelector:
+        """Selects for the newest token; see `hisa_eval.indexers.newest`."""
+        from hisa_kernels.newest import NewestFlat
+
+        return NewestFlat(k, heads, topk)

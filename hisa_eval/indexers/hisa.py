@@ -13,7 +13,7 @@ from hisa_eval.indexers.configured import InfeasibleBudgetError
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from hisa_eval.indexers.base import IndexerState
+    from hisa_eval.indexers.base import IndexerState, NewestSelector
 
 
 class HisaOptions(BlockOptions):
@@ -110,3 +110,13 @@ class HisaIndexer(BlockIndexer):
         return select_hisa(
             q, k, weights, starts, ends, topk, k_scale=k_scale, cache=cache, **self._stage_arguments(topk)
         )
+
+    def newest(self, k: Tensor, heads: int, topk: int) -> NewestSelector | None:
+        """Selects for the newest token, unless m is a ratio; see `hisa_eval.indexers.newest`."""
+        from hisa_kernels.newest import NewestHisa
+        from hisa_kernels.options import BlockOptions
+
+        if self.options.ratio is not None:
+            return None
+        self.check_budget(topk)
+        return NewestHisa(k, heads, topk, BlockOptions(**self._stage_arguments(topk)))

@@ -159,10 +159,10 @@ def check_matrix(name: str, n_rows: int, n_columns: int) -> None:
 
 
 def check_attention(q: Tensor, kv: Tensor, indices: Tensor, scale: float, value_dim: int) -> None:
-    """Refuses what absorbed attention over indices cannot take.
+    """Refuses what absorbed attention over indices cannot take; does not look at the indices.
 
     Raises:
-        ValueError: shapes, dtypes, devices or values are wrong.
+        ValueError: shapes, dtypes or devices are wrong, or the scale is not finite.
     """
     check_tensor("q", q, "M H Dk", ATTENTION_DTYPES)
     check_tensor("kv", kv, "N Dk", ATTENTION_DTYPES)
@@ -176,7 +176,15 @@ def check_attention(q: Tensor, kv: Tensor, indices: Tensor, scale: float, value_
         raise ValueError(f"value_dim is {value_dim} but kv has {kv.shape[1]} columns: pass at most that many")
     if not math.isfinite(scale):
         raise ValueError(f"scale is {scale}: pass a finite number")
+
+
+def check_highest(indices: Tensor, n_rows: int) -> None:
+    """Refuses indices beyond `n_rows` latents (one copy to the host).
+
+    Raises:
+        ValueError: one lies beyond.
+    """
     if indices.numel():
         highest = int(indices.max())
-        if highest >= kv.shape[0]:
-            raise ValueError(f"indices reach to {highest} but kv has {kv.shape[0]} rows: pass smaller ones")
+        if highest >= n_rows:
+            raise ValueError(f"indices reach to {highest} but kv has {n_rows} rows: pass smaller ones")

@@ -110,6 +110,8 @@ class TransformersModel:
             "dtype": str(self._dtype).removeprefix("torch."),
             "device": self._device,
             "kernels": backend_in_use(self._device, self._dtype),
+            # Its rounding is the eager one's as far as a test can show; named where it is not the default.
+            **({"decoding": self._session.decoding} if self._session.decoding != "eager" else {}),
         }
 
     def generate(self, sample: Sample, indexer: Indexer, *, probe: bool = True, seed: int = 0) -> Generation:

@@ -13,6 +13,9 @@ from hisa_eval.indexers.base import Indexer, IndexerState
 Watcher = Callable[[int, Tensor, Tensor, Tensor, Tensor], None]
 """Called with layer, `q [S, H, D]`, `k [T, D]`, `weights [S, H]` and `ends [S]` of each chunk."""
 
+Stepper = Callable[[int, Tensor, Tensor, Tensor], Tensor]
+"""Called with layer, `q [1, H, D]`, key buffer `[room, D]`, `weights [1, H]`; gives a selection `[1, W]`."""
+
 Taker = Callable[[int, Tensor], None]
 """Called with layer and the selection `[R, W]` that the attention is about to use, of the rows computed."""
 
@@ -30,6 +33,7 @@ class Runtime:
             are not computed. None asks for all rows.
         watcher: Sees every layer's indexer inputs.
         taker: Sees every layer's selection.
+        stepper: Selects in place of `indexer` while the cache hands out its whole room: see `stepping`.
     """
 
     topk: int
@@ -39,6 +43,7 @@ class Runtime:
     first_row: int | None = None
     watcher: Watcher | None = None
     taker: Taker | None = None
+    stepper: Stepper | None = None
 
     def begin(self, indexer: Indexer) -> None:
         """Start a new sequence."""
@@ -69,6 +74,8 @@ class Runtime:
         Returns:
             Selection `[R, W]` int32 of the needed rows alone.
         """
+        if self.stepper is not None:
+            return self.stepper(layer, q, k, weights)
         assert self.indexer is not None
         n_rows, n_keys = q.shape[0], k.shape[0]
         ends = torch.arange(n_keys - n_rows + 1, n_keys + 1, dtype=torch.int32, device=k.device)

@@ -105,7 +105,8 @@ def _sparse_attention(
     up = module.kv_b_proj(identity).view(rank, heads, nope + v_dim)
     absorbed = torch.einsum("hsn,rhn->shr", query[0, :, first:, :nope], up[..., :nope])
     q = torch.cat((absorbed, query[0, :, first:, nope:].transpose(0, 1)), dim=-1)
-    latent = sparse_mla(q, key[0, 0], indices, scale=scaling, value_dim=rank)
+    known = module.runtime.stepper is not None
+    latent = sparse_mla(q, key[0, 0], indices, scale=scaling, value_dim=rank, check_indices=not known)
     out[0, first:] = torch.einsum("shr,rhv->shv", latent.to(query.dtype), up[..., nope:])
     return out, None
 

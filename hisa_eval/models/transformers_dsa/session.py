@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import time
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -22,6 +24,13 @@ from hisa_eval.indexers.dsa import DsaIndexer
 from hisa_eval.models.transformers_dsa.cache import SequenceCache
 from hisa_eval.models.transformers_dsa.runtime import Runtime
 from hisa_eval.models.transformers_dsa.seams import placeholder_masks
+from hisa_eval.models.transformers_dsa.stepping import Stepper, stepper
+
+Decoding = Literal["eager", "steps", "graph"]
+"""Token by token through the indexer's `select`; in steps of `stepping`; in such steps from a CUDA graph."""
+
+_MOST_STEPPERS = 4
+"""Indexers whose steps are kept, each with its graph and workspaces."""
 
 
 @dataclass(frozen=True)
@@ -57,9 +66,19 @@ class Session:
         runtime: Its runtime.
         chunk: Tokens of a prefill chunk.
         stop_ids: Tokens that end an answer.
+        decoding: How answers are generated; by default a CUDA graph on a GPU, else eagerly. An indexer that
+            offers no selector for new tokens decodes eagerly whatever is given. The tokens are the same.
     """
 
-    def __init__(self, model: Any, runtime: Runtime, *, chunk: int, stop_ids: Sequence[int]) -> None:
+    def __init__(
+        self,
+        model: Any,
+        runtime: Runtime,
+        *,
+        chunk: int,
+        stop_ids: Sequence[int],
+        decoding: Decoding | None = None,
+    ) -> None:
         self._model = model
         self._runtime = runtime
         self._chunk = chunk
@@ -67,10 +86,13 @@ class Session:
         self._device = next(model.parameters()).device
         self._masks = placeholder_masks(self._device)
         self._flat = DsaIndexer()
+        self.decoding: Decoding = decoding or ("graph" if self._device.type == "cuda" else "eager")
         self.reset()
 
     def reset(self) -> None:
-        """Forget the last prompt."""
+        """Forget the last prompt and give its memory back."""
+        self._steppers: dict[tuple[object, ...], Stepper | None] = {}
+        self._places: tuple[int, ...] = ()
         self._cache = SequenceCache(self._model.config.kv_lora_rank)
         self._prefix = _Prefix()
 
@@ -101,6 +123,49 @@ class Session:
     def _next_token(self, hidden: Tensor) -> int:
         return int(self._model.lm_head(hidden[:, -1:]).argmax(-1))
 
+    def _following(
+        self, token: int, position: int, limit: int, indexer: Indexer, tracker: EvidenceTracker
+    ) -> Iterator[int]:
+        """The `limit` tokens after `token`, which stands at `position`."""
+        given = 0
+        steps = self._steps(token, position, indexer, tracker) if limit > 0 else None
+        if steps is not None:
+            for token in steps.run(limit):
+                given += 1
+                yield token
+        for at in range(position + given, position + limit):
+            token = self._next_token(self._forward([token], at, None))
+            yield token
+
+    def _steps(self, token: int, position: int, indexer: Indexer, tracker: EvidenceTracker) -> Stepper | None:
+        """Steps that begin with `token`, or None where the indexer or the model allows none."""
+        if self.decoding == "eager":
+            return None
+        if self._places != self._cache.places():
+            self._steppers.clear()
+            self._places = self._cache.places()
+        key = (type(indexer), indexer.label, self._runtime.topk)
+        if key not in self._steppers:
+            if len(self._steppers) >= _MOST_STEPPERS:
+                self._steppers.pop(next(iter(self._steppers)))
+            about = (self._model, self._runtime, self._cache, self._masks, indexer)
+            self._steppers[key] = stepper(*about, capture=self.decoding == "graph")
+        steps = self._steppers[key]
+        if steps is None:
+            return None
+        try:
+            steps.begin(token, position, tracker)
+        except torch.OutOfMemoryError:
+            raise
+        except RuntimeError as error:
+            if self.decoding != "graph":
+                raise
+            self.decoding = "eager"
+            reason = str(error).splitlines()[0]
+            warnings.warn(f"decoding without a CUDA graph, which is slow: {reason}", stacklevel=2)
+            return None
+        return steps
+
     @torch.inference_mode()
     def answer(
         self,
@@ -126,9 +191,11 @@ class Session:
         settings = (indexer.label, self._runtime.topk, probe, seed)
         reused = self._reusable(tokens, settings)
         if reused == 0:
-            self.reset()
             self._runtime.begin(indexer)
         self._cache.truncate(reused)
+        if not self._cache.has_room(len(tokens) + max_new_tokens):
+            self._steppers.clear()  # They hold on to the buffers that are about to move.
+            self._cache.reserve(len(tokens) + max_new_tokens)
         self._runtime.truncate(reused)
         self._prefix.settings = settings
         self._prefix.tokens = list(tokens[:reused])
@@ -144,14 +211,14 @@ class Session:
             hidden = self._forward(part, start, len(part) - 1 if final else len(part))
             self._prefix.tokens += part
         self._runtime.watcher = None
-        token = self._next_token(hidden)
+        first = token = self._next_token(hidden)
         prefilled = time.perf_counter()
         ids: list[int] = []
-        while token not in self._stop_ids and len(ids) < max_new_tokens:
+        following = self._following(first, len(tokens), max_new_tokens - 1, indexer, tracker)
+        for token in itertools.chain([first], following):
+            if token in self._stop_ids or len(ids) >= max_new_tokens:
+                break
             ids.append(token)
-            if len(ids) < max_new_tokens:
-                hidden = self._forward([token], len(tokens) + len(ids) - 1, None)
-                token = self._next_token(hidden)
         self._runtime.taker = None
         figures: dict[int, list[RowFigures]] = {}
         for chunk_start in sorted(self._prefix.figures):

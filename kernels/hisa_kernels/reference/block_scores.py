@@ -125,11 +125,23 @@ class PooledBatch:
             position = first[:, None] + torch.minimum(offset, count[:, None] - 1)
             pooled = pool_blocks(self.keys.gather(position), count, self.pooling)
             index = to_device(numbers, rows.device)
-            dots = (take(q, numbers).float() * pooled[:, None, :]).sum(-1).relu_()
-            score = torch.zeros(len(numbers), dtype=torch.float32, device=rows.device)
-            for dot, gate in zip(dots.unbind(1), weights.index_select(0, index).unbind(1), strict=True):
-                score.addcmul_(dot, gate)
+            score = score_own_block(take(q, numbers), weights.index_select(0, index), pooled)
             out[index, to_device(n_blocks[numbers] - 1, rows.device)] = score
+
+
+def score_own_block(q: Tensor, weights: Tensor, pooled: Tensor) -> Tensor:
+    """Scores `[r]` f32 of one pooled key for each query.
+
+    Args:
+        q: Queries `[r, H, D]`.
+        weights: Gates `[r, H]` f32.
+        pooled: A pooled key for each `[r, D]` f32.
+    """
+    dots = (q.float() * pooled[:, None, :]).sum(-1).relu_()
+    score = torch.zeros(len(q), dtype=torch.float32, device=q.device)
+    for dot, gate in zip(dots.unbind(1), weights.unbind(1), strict=True):
+        score.addcmul_(dot, gate)
+    return score
 
 
 def block_scores(

@@ -52,9 +52,22 @@ def by_gathering(
     q: Tensor, weights: Tensor, keys: Keys, rows: Rows, blocks: Tensor, block_size: int, out: Tensor
 ) -> None:
     """Writes candidate scores to `out`, gathering the keys of a few rows at a time."""
+    gather_scores(q, weights, keys, rows.tensor("starts"), rows.tensor("ends"), blocks, block_size, out)
+
+
+def gather_scores(
+    q: Tensor,
+    weights: Tensor,
+    keys: Keys,
+    starts: Tensor,
+    ends: Tensor,
+    blocks: Tensor,
+    block_size: int,
+    out: Tensor,
+) -> None:
+    """`by_gathering` with bounds `[r]` on the device; there it never waits for it."""
     n_rows, heads, dim = q.shape
     offset = torch.arange(block_size, device=q.device)
-    starts, ends = rows.tensor("starts"), rows.tensor("ends")
     height = heads if q.device.type == "cuda" else max(heads, GEMM_GRAIN)
     q_tile = torch.zeros((n_rows, height, dim), dtype=torch.float32, device=q.device)
     q_tile[:, :heads] = q

@@ -63,12 +63,45 @@ def pack(values: Tensor, counts: Tensor, width: int) -> Tensor:
     return out.view(n_rows, width)
 
 
+def pack_marked(chosen: Tensor, width: int) -> Tensor:
+    """The marked columns of each row, in torch operations that never wait for the device.
+
+    Args:
+        chosen: `[r, n]` bool, at most `width` in a row.
+        width: Columns of the result.
+
+    Returns:
+        Columns `[r, width]` int32, ascending, −1 at the end.
+    """
+    n_rows, n = chosen.shape
+    # One place more than there are: what is not chosen goes there.
+    out = torch.full((n_rows, width + 1), -1, dtype=torch.int32, device=chosen.device)
+    place = chosen.cumsum(1).sub_(1).masked_fill_(~chosen, width)
+    column = torch.arange(n, dtype=torch.int32, device=chosen.device)
+    return out.scatter_(1, place, column.expand(n_rows, n))[:, :width]
+
+
 def top_anywhere(scores: Tensor, wanted: NDArray[np.int64], limit: int | None) -> tuple[Tensor, Tensor]:
     """`top_columns` in torch operations alone, for any device."""
+    chosen = mark_top(scores, to_device(wanted, scores.device)[:, None], limit)
+    return chosen.view(-1).nonzero().view(-1), chosen.sum(1)
+
+
+def mark_top(scores: Tensor, quota: Tensor | int, limit: int | None) -> Tensor:
+    """Which columns `top_columns` chooses, in torch operations that never wait for the device.
+
+    Args:
+        scores: As of `top_columns`, at least one column wide; NaN and infinities are overwritten.
+        quota: How many columns each row chooses, at most: `[r, 1]` int64, or one number for all.
+        limit: As of `top_columns`.
+
+    Returns:
+        `[r, n]` bool.
+    """
     width = scores.shape[1]
-    quota = to_device(wanted, scores.device)[:, None]
     torch.nan_to_num(scores, nan=-torch.inf, posinf=torch.inf, neginf=-torch.inf, out=scores)
     if limit is None:
+        assert isinstance(quota, Tensor)
         ranked = scores.sort(dim=1, descending=True).values
         threshold = ranked.gather(1, (quota - 1).clamp_(0, width - 1))
     else:
@@ -78,8 +111,9 @@ def top_anywhere(scores: Tensor, wanted: NDArray[np.int64], limit: int | None) -
     room = quota - chosen.sum(1, keepdim=True)
     tie &= tie.cumsum(1, dtype=torch.int32) <= room
     chosen |= tie
-    chosen &= quota > 0
-    return chosen.view(-1).nonzero().view(-1), chosen.sum(1)
+    if isinstance(quota, Tensor):
+        chosen &= quota > 0
+    return chosen
 
 
 def _thresholds(
