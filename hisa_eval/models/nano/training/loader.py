@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from hisa_eval.models.nano.training.sequences import Sequence, build_repeats, build_sequence
 from hisa_eval.models.nano.training.stages import Stage
+from hisa_eval.models.nano.training.text import read_library
 
 
 class SequenceStream(IterableDataset[tuple[Tensor, Tensor]]):
@@ -46,6 +47,7 @@ class SequenceStream(IterableDataset[tuple[Tensor, Tensor]]):
 
 def batches(stage: Stage, seed: int, workers: int) -> Iterator[tuple[Tensor, Tensor]]:
     """Batches of `stage`, made ahead by `workers` processes (in this process where 0)."""
+    read_library()  # Once for all stages: workers are copies of this process.
     loader = DataLoader(
         SequenceStream(stage, seed),
         batch_size=None,

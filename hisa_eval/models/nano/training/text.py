@@ -127,6 +127,14 @@ def english_vocabulary() -> list[str]:
     return sorted(set(library_english()))
 
 
+def read_library() -> None:
+    """Read the standard library's texts, which are kept from then on."""
+    library_source()
+    library_documentation()
+    english_vocabulary()
+    _followers()
+
+
 def _punctuated(words: list[str], rng: random.Random) -> bytes:
     out: list[str] = []
     i = 0
