@@ -1,6 +1,6 @@
 """Counting: how often something happens in the text, from once to five times.
 
-Each time is numbered, so that the highest number is the count: all of them must be seen, none must be added up.
+Each time is numbered, so that the highest number is the count: all must be seen, none must be added up.
 """
 
 from __future__ import annotations
