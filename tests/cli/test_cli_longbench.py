@@ -214,6 +214,10 @@ def test_without_data_it_asks_mini_and_says_so_everywhere(oracle: Command, tmp_p
     assert "| mini/two_documents " in done.stdout
     assert "<h1>mini (generated, not LongBench)" in (folder / "report.html").read_text(encoding="utf-8")
     assert not (folder / "tables" / "longbench.md").exists()
+    titles = [path.read_text(encoding="utf-8").splitlines()[0] for path in folder.glob("tables/*.md")]
+    assert len(titles) >= 5
+    assert all("mini (generated, not LongBench)" in title for title in titles)
+    assert (folder / "figures" / "accuracy-by-task.png").exists()
     assert "| indexer | SQA | MQA | Sum | FS | Syn | Code | Avg | failed |" in (
         folder / "tables" / "mini.md"
     ).read_text(encoding="utf-8")
