@@ -71,14 +71,32 @@ MINI: tuple[Stage, ...] = (
 _BLOCKS = (32, 64, 128)
 
 HIERARCHICAL: tuple[Stage, ...] = (
-    Stage(8192, 6, 400, (8e-4, 8e-4), 48, rows=96, block_sizes=_BLOCKS, through=True),
-    Stage(32768, 1, 350, (6e-4, 5e-4), 64, rows=96, block_sizes=_BLOCKS, through=True),
+    Stage(8192, 6, 400, (8e-4, 8e-4), 48, mini=0.3, rows=96, block_sizes=_BLOCKS, through=True),
+    Stage(32768, 1, 350, (6e-4, 5e-4), 64, mini=0.3, rows=96, block_sizes=_BLOCKS, through=True),
     Stage(
-        8192, 4, 150, (4e-4, 4e-4), 48, budgets=(256, 512, 1024), rows=96, block_sizes=_BLOCKS, through=True
+        8192,
+        4,
+        150,
+        (4e-4, 4e-4),
+        48,
+        budgets=(256, 512, 1024),
+        mini=0.3,
+        rows=96,
+        block_sizes=_BLOCKS,
+        through=True,
     ),
     Stage(131072, 1, 130, (4e-4, 1.5e-4), 128, rows=96, block_sizes=_BLOCKS, through=True),
     Stage(
-        16384, 2, 150, (1.5e-4, 2e-5), 64, budgets=(1024, 2048), rows=96, block_sizes=_BLOCKS, through=True
+        16384,
+        2,
+        150,
+        (1.5e-4, 2e-5),
+        64,
+        budgets=(1024, 2048),
+        mini=0.3,
+        rows=96,
+        block_sizes=_BLOCKS,
+        through=True,
     ),
 )
 """Trains a finished plain checkpoint on with a block-level loss that reaches the backbone too."""
