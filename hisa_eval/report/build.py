@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 
 import pandas as pd
+from matplotlib.figure import Figure
 
 from hisa_eval.errors import UserError
 from hisa_eval.report.accuracy import grouped_scores
@@ -17,8 +18,9 @@ from hisa_eval.report.figures.by_length import draw_accuracy, draw_evidence
 from hisa_eval.report.figures.by_task import draw_tasks
 from hisa_eval.report.figures.heatmaps import difference_grids, draw_differences, draw_scores, score_grids
 from hisa_eval.report.figures.iou import draw_iou_by_layer, draw_iou_by_length
-from hisa_eval.report.figures.theme import render
+from hisa_eval.report.figures.theme import Draw, render
 from hisa_eval.report.files import write_file
+from hisa_eval.report.longbench import GENERATED, GENERATED_TITLE, labelled, mini_tasks
 from hisa_eval.report.numbers import slug
 from hisa_eval.report.page import Picture, html_page, inline
 from hisa_eval.report.ruler import ruler_tasks
@@ -105,10 +107,12 @@ def _write(study: Study, folder: Path) -> ReportPaths:
         seconds_table(study),
     ]
     tables = {one.name: one for one in made if one is not None}
+    if GENERATED in study.suites:
+        tables = {name: labelled(one) for name, one in tables.items()}
     single, pictures = _pictures(study, cells, agreement, shares)
     figures, inlined = [], {}
     for name, one in {**single, **pictures}.items():
-        rendered = render(one.draw)
+        rendered = render(partial(_labelled, one.draw) if GENERATED in study.suites else one.draw)
         figures += rendered.write(folder / "figures" / name)
         if name in pictures:
             inlined[name] = inline(rendered, name, one.alt)
@@ -147,7 +151,7 @@ def _pictures(
             partial(draw_accuracy, study, grouped_scores(study, ["length"])),
             "Mean score with its interval by context length",
         )
-    if study.lengths and (tasks := ruler_tasks(study)):
+    if study.lengths and (tasks := [*ruler_tasks(study), *mini_tasks(study)]):
         pictures["accuracy-by-task"] = Picture(
             partial(draw_tasks, study, grouped_scores(study, ["task", "length"]), tasks),
             "Mean score with its interval by context length, task by task",
@@ -164,6 +168,15 @@ def _pictures(
             partial(draw_evidence, study, shares), "Share of the answer's tokens that was selected"
         )
     return single, pictures
+
+
+def _labelled(draw: Draw) -> Figure:
+    """A figure whose axes say that mini was asked."""
+    figure = draw()
+    for axes in figure.axes:
+        if axes.get_xlabel():
+            axes.set_xlabel(f"{axes.get_xlabel()}, {GENERATED}")
+    return figure
 
 
 def _free(name: str, taken: dict[str, Picture]) -> str:
@@ -190,7 +203,7 @@ def _title(study: Study) -> str:
         "ruler": "RULER",
         "longbench": "LongBench",
         "longbench-v2": "LongBench v2",
-        "mini": "mini (generated, not LongBench)",
+        GENERATED: GENERATED_TITLE,
     }
     models = " and ".join(dict.fromkeys(run.model for run in study.runs))
     return f"{', '.join(names.get(task, task) for task in tasks)} – {models}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pandas as pd
@@ -20,12 +21,13 @@ from hisa_tasks.longbench.v2 import NAME as V2
 
 SUITE = "longbench"
 GENERATED = "mini"
+GENERATED_TITLE = "mini (generated, not LongBench)"
 _COLUMNS = ("n", "n_failed", "score", "ci_low", "ci_high", "ci_method")
 
 _EDITIONS: tuple[tuple[str, str, Sequence[str]], ...] = (
     ("longbench", "LongBench", tuple(DATASETS)),
     ("longbench-e", "LongBench-E", EXTENDED),
-    (GENERATED, "mini (generated, not LongBench)", tuple(MINI)),
+    (GENERATED, GENERATED_TITLE, tuple(MINI)),
 )
 
 Groups = Mapping[str, Sequence[Group]]
@@ -38,6 +40,16 @@ def longbench_tasks(study: Study) -> list[str]:
     official = (f"{SUITE}/{name}" for name in (*DATASETS, *EXTENDED))
     known = (*official, V2, *(f"{GENERATED}/{name}" for name in MINI))
     return [name for name in known if name in there]
+
+
+def mini_tasks(study: Study) -> list[str]:
+    """The generated data sets of a study, as in records."""
+    return [task for task in longbench_tasks(study) if task.startswith(f"{GENERATED}/")]
+
+
+def labelled(table: Table) -> Table:
+    """The table with mini in its title, so that nobody takes it for one of LongBench."""
+    return table if GENERATED in table.title else replace(table, title=f"{table.title}, {GENERATED_TITLE}")
 
 
 def longbench_tables(study: Study) -> list[Table]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hisa_eval.report.longbench import longbench_tables, longbench_tasks
+from hisa_eval.report.longbench import GENERATED, labelled, longbench_tables, longbench_tasks
 from hisa_eval.report.ruler import averages_table, ruler_tasks
 from hisa_eval.report.score_tables import accuracy_table
 from hisa_eval.report.study import Study
@@ -26,4 +26,5 @@ def suite_differences(study: Study) -> Table | None:
 
 def headline(study: Study) -> list[Table]:
     """What a command prints of its run."""
-    return suite_tables(study) or [accuracy_table(study)]
+    tables = suite_tables(study) or [accuracy_table(study)]
+    return [labelled(one) for one in tables] if GENERATED in study.suites else tables

@@ -214,6 +214,10 @@ def test_without_data_it_asks_mini_and_says_so_everywhere(oracle: Command, tmp_p
     assert "| mini/two_documents " in done.stdout
     assert "<h1>mini (generated, not LongBench)" in (folder / "report.html").read_text(encoding="utf-8")
     assert not (folder / "tables" / "longbench.md").exists()
+    titles = [path.read_text(encoding="utf-8").splitlines()[0] for path in folder.glob("tables/*.md")]
+    assert len(titles) >= 5
+    assert all("mini (generated, not LongBench)" in title for title in titles)
+    assert (folder / "figures" / "accuracy-by-task.png").exists()
     assert "| indexer | SQA | MQA | Sum | FS | Syn | Code | Avg | failed |" in (
         folder / "tables" / "mini.md"
     ).read_text(encoding="utf-8")
@@ -244,3 +248,31 @@ def test_the_nano_model_answers(inside: Command, data: Path) -> None:
     assert all(line["selection"]["layers"] for line in found)
     assert (data.parent / "run" / "tables" / "longbench.md").exists()
     assert (data.parent / "run" / "tables" / "fidelity.md").exists()
+
+
+def test_the_nano_model_answers_mini(inside: Command, tmp_path: Path) -> None:
+    done = inside(
+        *("longbench", "--tasks", "label", "--samples", "1", "--indexer", "dsa,hisa", "--device", "cpu"),
+        *("--out", "run", "--quiet", "--threads", "1", "--no-report"),
+    )
+    assert done.returncode == 0, done.stderr
+    found = lines(tmp_path / "run")
+    assert [line["sample_id"] for line in found] == ["mini/label/label-2048-0-0"] * 2
+    assert all(line["selection"]["layers"] for line in found)
+
+
+def test_rows_on_one_context_are_forecast_without_it(oracle: Command, data: Path) -> None:
+    shared = ["Lamps burn. " * 400] * 3
+    apart = [f"Lamps burn {place} times. " * 200 for place in range(3)]
+    tokens = []
+    for contexts in (shared, apart):
+        rows = [
+            {"_id": str(n), "input": "Who?", "context": text, "answers": ["a"], "length": 800}
+            for n, text in enumerate(contexts)
+        ]
+        text = "".join(json.dumps(row) + "\n" for row in rows)
+        (data / "qasper.jsonl").write_text(text, encoding="utf-8")
+        forecast = oracle(*RUN, "--tasks", "qasper", "--indexer", "dsa", "--dry-run", "--json")
+        (line,) = json.loads(forecast.stdout)["lines"]
+        tokens.append(line["tokens"])
+    assert tokens[0] < 0.5 * tokens[1]

@@ -58,7 +58,7 @@ def dataset_bytes(name: str) -> bytes:
             "dataset": name,
             "language": MINI[name].language,
             "all_classes": list(context.classes) if context.classes else None,
-            "_id": f"{size}-{number}-{place}",
+            "_id": f"{name}-{size}-{number}-{place}",
         }
         for size, number, context in contexts(name)
         for place, question in enumerate(context.questions)

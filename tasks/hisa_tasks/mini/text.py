@@ -22,7 +22,7 @@ def prose(n_chars: int, *parts: str | int) -> str:
 
 
 def hide(statements: Sequence[str], n_chars: int, draws: Draws, *parts: str | int) -> str:
-    """Prose of about `n_chars` characters with statements in it, in a random order, at random places.
+    """Prose of about `n_chars` characters with statements in it, in their order, at random places.
 
     Args:
         statements: Sentences.
@@ -35,12 +35,10 @@ def hide(statements: Sequence[str], n_chars: int, draws: Draws, *parts: str | in
     text.ensure(room + 1)
     end = text.start_at_or_before(room)
     starts = [start for start in text.starts if start <= end]
-    order = list(statements)
-    draws.shuffle(order)
-    places = sorted(draws.choice(starts) for _ in order)
+    places = sorted(draws.choice(starts) for _ in statements)
     pieces: list[str] = []
     before = 0
-    for place, statement in zip(places, order, strict=True):
+    for place, statement in zip(places, statements, strict=True):
         pieces += (text.text[before:place], statement, " ")
         before = place
     return "".join((*pieces, text.text[before:end])).rstrip()

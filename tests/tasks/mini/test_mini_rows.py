@@ -18,13 +18,13 @@ from hisa_tasks.mini.rows import SIZES, contexts, dataset_bytes
 from hisa_tasks.sample import Tokenizer
 
 SHA256 = {
-    "lookup": "b9817ee5d6561072be1a9d6dde7f691d7f88babe28d4b89ba959651ed5787f5c",
-    "two_documents": "8af508ed8a6a5b72ef7de8b372a67830430a8c6fcf70826069395ca0f58ae625",
-    "main_point": "fffbf599d81b9d70c977af980d1808ea8f27436e8d08efa60afdba0381dc76de",
-    "label": "4ebeee1c66518c222fcd99256519456c2a7d55c7d3995ca7f07df01b2add838c",
-    "passage": "a0939ae81681e18dccacf423f02ea83f4ff8cf2e0893d79e03bd89bda1c91443",
-    "count": "8a961edded9759e6b321769dd6fd3eee3524cb4162b7cb3d445de80924ed1c29",
-    "call": "4d714652682a55bef90967ce200bc45006ce6589019d229763b3c5bf5604dedd",
+    "lookup": "9ba28d259726d552d1a0fad1e96dc6f2758f99822773edd0ef1399a4828e6283",
+    "two_documents": "8b1c4edf76df8e223e928f2791e3b445e0f8a35d8b2ea6b3071120d62662730c",
+    "main_point": "5e2951275078862207e44a1ee3406a550c8dd352852f3b14c269b62f11802014",
+    "label": "5e27a44625f1fdb4cecc3025b5adc5d8074b6f44d8a936e68ae404a24c0f2f55",
+    "passage": "566a98d297bd054fb9c96d3597f928c2d47a140e7d550ca9335678ce5e721dfb",
+    "count": "8454ae0aa49406e29fdb7ae8ce5acbaa8012576d059e7755d6d59e72f71300bb",
+    "call": "e963a9cebcef6a4e8374f092b16f8c15781387ba78a70e0da127f35ba5910105",
 }
 
 
@@ -67,7 +67,7 @@ def read_passage(question: str, context: str) -> str:
 
 def read_count(question: str, context: str) -> str:
     lamp = found(r"of the (\w+) is$", question)
-    return f" {context.count(f'At dusk the {lamp} was lit.')}."
+    return f" {context.count(f'At dusk the {lamp} was lit,')}."
 
 
 def read_call(question: str, context: str) -> str:

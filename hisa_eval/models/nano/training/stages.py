@@ -59,26 +59,44 @@ PLAIN: tuple[Stage, ...] = (
 """DeepSeek's recipe: the indexer learns by KL under dense attention, then both under the selection."""
 
 MINI: tuple[Stage, ...] = (
-    Stage(512, 64, 500, (1e-3, 1e-3), 12, mini=0.7, rows=24),
-    Stage(2048, 32, 700, (1e-3, 8e-4), 24, mini=0.6, rows=16),
-    Stage(8192, 8, 500, (8e-4, 5e-4), 48, mini=0.5),
-    Stage(32768, 1, 250, (5e-4, 3e-4), 96, mini=0.3),
-    Stage(131072, 1, 80, (3e-4, 1.5e-4), 160),
-    Stage(16384, 2, 200, (1.5e-4, 2e-5), 64, budgets=(1024, 2048), mini=0.3),
+    Stage(1024, 48, 400, (8e-4, 8e-4), 16, mini=0.7, rows=24),
+    Stage(4096, 12, 500, (8e-4, 6e-4), 32, mini=0.6, rows=32),
+    Stage(16384, 4, 500, (6e-4, 5e-4), 64, mini=0.4),
+    Stage(65536, 1, 180, (5e-4, 3e-4), 96, mini=0.1),
+    Stage(131072, 1, 100, (3e-4, 1.5e-4), 160),
+    Stage(16384, 2, 180, (1.5e-4, 2e-5), 64, budgets=(1024, 2048), mini=0.3),
 )
 """Teaches a finished plain checkpoint the `mini` suite's kinds of question, needles mixed in."""
 
 _BLOCKS = (32, 64, 128)
 
 HIERARCHICAL: tuple[Stage, ...] = (
-    Stage(8192, 6, 400, (8e-4, 8e-4), 48, rows=96, block_sizes=_BLOCKS, through=True),
-    Stage(32768, 1, 350, (6e-4, 5e-4), 64, rows=96, block_sizes=_BLOCKS, through=True),
+    Stage(8192, 6, 400, (8e-4, 8e-4), 48, mini=0.3, rows=96, block_sizes=_BLOCKS, through=True),
+    Stage(32768, 1, 350, (6e-4, 5e-4), 64, mini=0.3, rows=96, block_sizes=_BLOCKS, through=True),
     Stage(
-        8192, 4, 150, (4e-4, 4e-4), 48, budgets=(256, 512, 1024), rows=96, block_sizes=_BLOCKS, through=True
+        8192,
+        4,
+        150,
+        (4e-4, 4e-4),
+        48,
+        budgets=(256, 512, 1024),
+        mini=0.3,
+        rows=96,
+        block_sizes=_BLOCKS,
+        through=True,
     ),
     Stage(131072, 1, 130, (4e-4, 1.5e-4), 128, rows=96, block_sizes=_BLOCKS, through=True),
     Stage(
-        16384, 2, 150, (1.5e-4, 2e-5), 64, budgets=(1024, 2048), rows=96, block_sizes=_BLOCKS, through=True
+        16384,
+        2,
+        150,
+        (1.5e-4, 2e-5),
+        64,
+        budgets=(1024, 2048),
+        mini=0.3,
+        rows=96,
+        block_sizes=_BLOCKS,
+        through=True,
     ),
 )
 """Trains a finished plain checkpoint on with a block-level loss that reaches the backbone too."""

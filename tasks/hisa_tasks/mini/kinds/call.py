@@ -39,4 +39,4 @@ def build(n_chars: int, n_questions: int, *parts: str | int) -> Context:
         )
         for function, parameters, text in asked[:n_questions]
     )
-    return Context("\n\n".join(text for _, _, text in functions), questions)
+    return Context("\n\n".join(text for _, _, text in functions).rstrip(), questions)

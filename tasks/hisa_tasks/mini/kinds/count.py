@@ -1,4 +1,7 @@
-"""Counting: how often something happens in the text, from once to five times."""
+"""Counting: how often something happens in the text, from once to five times.
+
+Each time is numbered, so that the highest number is the count: all must be seen, none must be added up.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from hisa_tasks.mini.text import hide
 from hisa_tasks.mini.words import Names
 
 MOST = 5
-STATEMENT = "At dusk the {k} was lit."
+STATEMENT = "At dusk the {k} was lit, evening {i}."
 QUESTION = "How many times was the {k} lit?\nReply: The count of the {k} is"
 
 
@@ -18,10 +21,16 @@ def build(n_chars: int, n_questions: int, *parts: str | int) -> Context:
     names = Names(draws)
     numbers = list(range(1, MOST + 1))
     draws.shuffle(numbers)
-    lamps = [(names.new(), numbers[place % MOST]) for place in range(n_questions + n_chars // 4096)]
-    statements = [STATEMENT.format(k=name) for name, number in lamps for _ in range(number)]
+    lamps = {names.new(): numbers[place % MOST] for place in range(n_questions + n_chars // 4096)}
+    order = [name for name, number in lamps.items() for _ in range(number)]
+    draws.shuffle(order)
+    said: dict[str, list[str]] = {name: [] for name in lamps}
+    statements = []
+    for name in order:
+        said[name].append(STATEMENT.format(k=name, i=len(said[name]) + 1))
+        statements.append(said[name][-1])
     questions = tuple(
-        Question(QUESTION.format(k=name), (str(number),), (STATEMENT.format(k=name),) * number)
-        for name, number in lamps[:n_questions]
+        Question(QUESTION.format(k=name), (str(number),), tuple(said[name]))
+        for name, number in list(lamps.items())[:n_questions]
     )
     return Context(hide(statements, n_chars, draws, "mini-count", *parts), questions)

@@ -36,4 +36,5 @@ def build(n_chars: int, n_questions: int, *parts: str | int) -> Context:
         Question(QUESTION.format(a=a, n=n), (value,), (statement,))
         for (a, n), value, statement in list(zip(keys, values, statements, strict=True))[:n_questions]
     )
+    draws.shuffle(statements)
     return Context(hide(statements, n_chars, draws, "mini-lookup", *parts), questions)

@@ -28,6 +28,7 @@ def build(n_chars: int, n_questions: int, *parts: str | int) -> Context:
         Question(QUESTION.format(k=key), (f"{sentence}.",), (statement,))
         for (key, sentence), statement in list(zip(points, statements, strict=True))[:n_questions]
     )
+    draws.shuffle(statements)
     return Context(hide(statements, n_chars, draws, "mini-main-point", *parts), questions)
 
 
