@@ -43,7 +43,41 @@ class Stage:
         return f"{self.length}{'-sparse' if self.budgets else ''}"
 
 
-PLAIN: tuple[Stage, ...] = (
+@dataclass(frozen=True)
+class Mixture:
+    """Stages whose steps alternate at random, so that no length is unlearnt while another is trained.
+
+    Attributes:
+        parts: The stages; their own learning rates are not used.
+        lr: Learning rates at the first and the last step (geometric in between).
+        average: Decay of a moving average of the weights, which the stage ends with; 0 for none.
+    """
+
+    parts: tuple[Stage, ...]
+    lr: tuple[float, float]
+    average: float = 0.0
+
+    @property
+    def steps(self) -> int:
+        """Steps of all parts together."""
+        return sum(part.steps for part in self.parts)
+
+    @property
+    def indexer_only(self) -> bool:
+        """Whether the backbone is frozen: where it is in all parts."""
+        return all(part.indexer_only for part in self.parts)
+
+    @property
+    def name(self) -> str:
+        """Short name for logs."""
+        return "mixture"
+
+
+Recipe = tuple[Stage | Mixture, ...]
+
+_ANY = (1e-3, 1e-3)  # Learning rates of a mixture's parts, which have no say.
+
+PLAIN: Recipe = (
     Stage(128, 256, 500, (2e-3, 2e-3), 4, repeats=1.0, rows=16),
     Stage(256, 128, 400, (2e-3, 2e-3), 8, repeats=0.4, rows=32),
     Stage(512, 64, 600, (2e-3, 2e-3), 12, repeats=0.1, mini=0.5, rows=24),
@@ -55,10 +89,22 @@ PLAIN: tuple[Stage, ...] = (
     Stage(65536, 1, 450, (5e-4, 3e-4), 128, mini=0.1),
     Stage(131072, 1, 380, (3e-4, 1e-4), 160),
     Stage(32768, 1, 150, (1e-4, 1e-5), 96, budgets=(1024, 2048), mini=0.25),
+    Mixture(
+        (
+            Stage(4096, 32, 450, _ANY, 48, mini=0.4, rows=24),
+            Stage(16384, 4, 1400, _ANY, 64, mini=0.3),
+            Stage(65536, 1, 750, _ANY, 128, mini=0.1),
+            Stage(131072, 1, 240, _ANY, 160),
+            Stage(8192, 4, 450, _ANY, 48, budgets=(256, 512, 1024), mini=0.3),
+            Stage(32768, 1, 110, _ANY, 96, budgets=(1024, 2048), mini=0.2),
+        ),
+        lr=(6e-4, 1.5e-5),
+        average=0.995,
+    ),
 )
 """DeepSeek's recipe: the indexer learns by KL under dense attention, then both under the selection."""
 
-MINI: tuple[Stage, ...] = (
+MINI: Recipe = (
     Stage(1024, 48, 400, (8e-4, 8e-4), 16, mini=0.7, rows=24),
     Stage(4096, 12, 500, (8e-4, 6e-4), 32, mini=0.6, rows=32),
     Stage(16384, 4, 500, (6e-4, 5e-4), 64, mini=0.4),
@@ -70,7 +116,7 @@ MINI: tuple[Stage, ...] = (
 
 _BLOCKS = (32, 64, 128)
 
-HIERARCHICAL: tuple[Stage, ...] = (
+HIERARCHICAL: Recipe = (
     Stage(8192, 6, 400, (8e-4, 8e-4), 48, mini=0.3, rows=96, block_sizes=_BLOCKS, through=True),
     Stage(32768, 1, 350, (6e-4, 5e-4), 64, mini=0.3, rows=96, block_sizes=_BLOCKS, through=True),
     Stage(
@@ -101,12 +147,17 @@ HIERARCHICAL: tuple[Stage, ...] = (
 )
 """Trains a finished plain checkpoint on with a block-level loss that reaches the backbone too."""
 
-SMOKE: tuple[Stage, ...] = (
+SMOKE: Recipe = (
     Stage(128, 4, 3, (1e-3, 1e-3), 4, rows=8),
     Stage(256, 2, 2, (1e-3, 1e-3), 4, budgets=(64,), mini=1.0, rows=8),
     Stage(256, 2, 2, (1e-3, 1e-3), 4, rows=8, block_sizes=(16,), indexer_only=True),
     Stage(256, 2, 2, (1e-3, 1e-3), 4, rows=8, block_sizes=(16,), through=True),
+    Mixture(
+        (Stage(128, 2, 2, _ANY, 4, rows=8), Stage(256, 2, 1, _ANY, 4, budgets=(64,), rows=8)),
+        lr=(1e-3, 1e-4),
+        average=0.5,
+    ),
 )
-"""Four tiny stages that touch every code path; for tests."""
+"""Five tiny stages that touch every code path; for tests."""
 
-RECIPES: dict[str, tuple[Stage, ...]] = {"plain": PLAIN, "mini": MINI, "hier": HIERARCHICAL, "smoke": SMOKE}
+RECIPES: dict[str, Recipe] = {"plain": PLAIN, "mini": MINI, "hier": HIERARCHICAL, "smoke": SMOKE}

@@ -16,6 +16,8 @@ import json
 import random
 import subprocess
 import time
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +35,7 @@ from hisa_eval.models.nano.training.attention import (
 )
 from hisa_eval.models.nano.training.loader import batches
 from hisa_eval.models.nano.training.sequences import ANSWER, COPIED, FIRST, FIRST_NAMES, PLAIN
-from hisa_eval.models.nano.training.stages import RECIPES, Stage
+from hisa_eval.models.nano.training.stages import RECIPES, Mixture, Stage
 
 _CLASS_SHARE = {PLAIN: 0.4, COPIED: 0.4, ANSWER: 0.6, FIRST: 1.0}
 _CLASS_NAMES = {PLAIN: "text", COPIED: "copied", ANSWER: "answer", FIRST: "first"}
@@ -87,7 +89,7 @@ def sample_rows(classes: Tensor, count: int) -> Tensor:
     return torch.cat((anywhere, torch.multinomial(answering, count // 2, replacement=True)), dim=1)
 
 
-def learning_rate(stage: Stage, step: int, warm_up: int) -> float:
+def learning_rate(stage: Stage | Mixture, step: int, warm_up: int) -> float:
     """Geometric from the stage's first to its last rate, linear over the first `warm_up` steps."""
     first, last = stage.lr
     rate = first * (last / first) ** (step / max(1, stage.steps - 1))
@@ -98,7 +100,7 @@ def train_stage(
     model: nn.Module,
     context: TrainingContext,
     optimizer: torch.optim.Optimizer,
-    stage: Stage,
+    stage: Stage | Mixture,
     *,
     device: str,
     seed: int,
@@ -106,8 +108,18 @@ def train_stage(
     warm_up: int,
 ) -> list[dict[str, Any]]:
     """Run one stage and return its log, one entry every few steps."""
-    stream = batches(stage, seed, workers)
+    parts_of = stage.parts if isinstance(stage, Mixture) else (stage,)
     rng = random.Random(f"{seed}/{stage.name}")
+    order = [part for part in parts_of for _ in range(part.steps)]
+    if len(parts_of) > 1:
+        rng.shuffle(order)
+    streams = {
+        part: batches(part, seed, share)
+        for part, share in zip(parts_of, shares(parts_of, workers), strict=True)
+    }
+    average = stage.average if isinstance(stage, Mixture) else 0.0
+    weights = list(model.parameters())
+    averages = [p.detach().clone() for p in weights] if average else []
     groups = {
         "backbone": [p for n, p in model.named_parameters() if ".indexer." not in n],
         "indexer": [p for n, p in model.named_parameters() if ".indexer." in n],
@@ -117,13 +129,13 @@ def train_stage(
     log: list[dict[str, Any]] = []
     found = torch.zeros(2, len(FIRST_NAMES), device=device)
     began = time.monotonic()
-    for step in range(stage.steps):
-        ids, classes = (t.to(device, non_blocking=True) for t in next(stream))
+    for step, part in enumerate(order):
+        ids, classes = (t.to(device, non_blocking=True) for t in next(streams[part]))
         context.losses = Losses()
-        context.rows = sample_rows(classes, stage.rows)
-        context.topk = rng.choice(stage.budgets) if stage.budgets else None
-        context.block_sizes = stage.block_sizes
-        context.through = stage.through
+        context.rows = sample_rows(classes, part.rows)
+        context.topk = rng.choice(part.budgets) if part.budgets else None
+        context.block_sizes = part.block_sizes
+        context.through = part.through
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(stage, step, warm_up)
         with torch.autocast(device, dtype=torch.bfloat16):
@@ -132,12 +144,14 @@ def train_stage(
         kl = torch.stack(context.losses.kl).sum()
         total = kl if stage.indexer_only else loss + kl
         if context.losses.block:
-            total = total + torch.stack(context.losses.block).sum() / len(stage.block_sizes)
+            total = total + torch.stack(context.losses.block).sum() / len(part.block_sizes)
         optimizer.zero_grad(set_to_none=True)
         total.backward()
         for members in groups.values():
             torch.nn.utils.clip_grad_norm_([p for p in members if p.requires_grad], 1.0)
         optimizer.step()
+        if averages:
+            torch._foreach_lerp_(averages, [p.detach() for p in weights], 1 - average)
         found += parts.pop("kinds")
         if step % _LOG_EVERY == _LOG_EVERY - 1 or step == stage.steps - 1:
             entry: dict[str, Any] = {"stage": stage.name, "step": step + 1}
@@ -154,7 +168,18 @@ def train_stage(
             entry["seconds"] = round(time.monotonic() - began, 1)
             log.append(entry)
             print(json.dumps(entry), flush=True)
+    with torch.no_grad():
+        for weight, mean in zip(weights, averages, strict=False):
+            weight.copy_(mean)
     return log
+
+
+def shares(parts: Sequence[Stage], workers: int) -> list[int]:
+    """How many of the workers make each part's batches: by the tokens they take, at least one each."""
+    if not workers:
+        return [0] * len(parts)
+    tokens = [part.length * part.batch * part.steps for part in parts]
+    return [max(1, round(workers * own / sum(tokens))) for own in tokens]
 
 
 def _revision() -> str | None:
@@ -219,7 +244,7 @@ def main() -> None:
         "seconds": round(time.monotonic() - began, 1),
         "device": torch.cuda.get_device_name() if args.device == "cuda" else "cpu",
         "torch": torch.__version__,
-        "stages": [vars(stage) for stage in RECIPES[args.recipe]],
+        "stages": [asdict(stage) for stage in RECIPES[args.recipe]],
         "log": log,
     }
     earlier = args.start / "training.json" if args.from_stage and args.start else None
