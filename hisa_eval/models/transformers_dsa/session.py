@@ -93,7 +93,7 @@ class Session:
 
     def reset(self) -> None:
         """Forget the last prompt and give its memory back."""
-        self._steppers: dict[tuple[object, ...], Stepper | None] = {}
+        self._steppers: dict[tuple[object, ...], Stepper] = {}
         self._places: tuple[int, ...] = ()
         self._cache = SequenceCache(self._model.config.kv_lora_rank)
         self._prefix = _Prefix()
@@ -130,7 +130,7 @@ class Session:
     ) -> Iterator[int]:
         """The `limit` tokens after `token`, which stands at `position`."""
         given = 0
-        steps = self._steps(token, position, indexer, tracker) if limit > 0 else None
+        steps = self._steps(token, position, limit, indexer, tracker) if limit > 0 else None
         if steps is not None:
             for token in steps.run(limit):
                 given += 1
@@ -139,22 +139,25 @@ class Session:
             token = self._next_token(self._forward([token], at, None))
             yield token
 
-    def _steps(self, token: int, position: int, indexer: Indexer, tracker: EvidenceTracker) -> Stepper | None:
+    def _steps(
+        self, token: int, position: int, limit: int, indexer: Indexer, tracker: EvidenceTracker
+    ) -> Stepper | None:
         """Steps that begin with `token`, or None where the indexer or the model allows none."""
         if self.decoding == "eager":
             return None
         if self._places != self._cache.places():
             self._steppers.clear()
             self._places = self._cache.places()
-        key = (type(indexer), indexer.label, self._runtime.topk)
-        if key not in self._steppers:
-            if len(self._steppers) >= _MOST_STEPPERS:
-                self._steppers.pop(next(iter(self._steppers)))
-            about = (self._model, self._runtime, self._cache, self._masks, indexer)
-            self._steppers[key] = stepper(*about, capture=self.decoding == "graph")
-        steps = self._steppers[key]
+        key, ends = (type(indexer), indexer.label, self._runtime.topk), (position + 1, position + limit)
+        steps = self._steppers.pop(key, None)
+        if steps is None or not steps.serves(ends):
+            about = (self._model, self._runtime, self._cache, self._masks, indexer, ends)
+            steps = stepper(*about, capture=self.decoding == "graph")
         if steps is None:
             return None
+        self._steppers[key] = steps
+        if len(self._steppers) > _MOST_STEPPERS:
+            self._steppers.pop(next(iter(self._steppers)))
         try:
             steps.begin(token, position, tracker)
         except torch.OutOfMemoryError:
