@@ -55,23 +55,23 @@ class NewestFlat:
         check_positive("topk", topk)
         self._k, self._topk = k, topk
         self._run = self._module(heads, backend, None)
-        self._top = self._best(topk, backend)
+        self._top = self._best(backend)
 
     def _module(self, heads: int, backend: str, options: BlockOptions | None) -> ModuleType:
         """Where the operator for many rows runs, there this one does."""
         found = implementation(self.operator, backend, self._k, self._k)
         if found.__module__.startswith("hisa_kernels.tilelang."):
             kernels = importlib.import_module("hisa_kernels.tilelang.newest")
-            if kernels.takes(*self._k.shape[:1], heads, self._k.shape[1], self._topk, options):
+            if kernels.takes(self._k.shape[0], heads, self._k.shape[1], self._topk, options):
                 return kernels
         return reference
 
-    def _best(self, k: int, backend: str) -> Top:
-        """What finds the best k: where the operator on a score matrix runs, there this does."""
+    def _best(self, backend: str) -> Top:
+        """What finds the best tokens: where the operator on a score matrix runs, there this does."""
         found = implementation("topk_indices", backend, self._k.new_empty(0, dtype=torch.float32))
         if found.__module__.startswith("hisa_kernels.tilelang."):
             kernels = importlib.import_module("hisa_kernels.tilelang.newest")
-            if k <= kernels.LARGEST_K:
+            if self._topk <= kernels.LARGEST_K and self._k.shape[0] <= kernels.MOST_COLUMNS:
                 return kernels.best
         return reference.best
 
@@ -136,10 +136,8 @@ class _NewestOfBlocks(NewestFlat):
         if options.ratio is not None:
             raise ValueError("ratio makes shapes depend on the length: pass a fixed num_blocks")
         super().__init__(k, heads, topk, ends=ends, backend=backend)
-        assert options.num_blocks is not None
         self._options = options
         self._run = self._module(heads, backend, options)
-        self._top = self._best(max(topk, options.num_blocks), backend)
         n_blocks = -(-k.shape[0] // options.block_size)
         self._pooled = torch.zeros((n_blocks, k.shape[1]), dtype=torch.float32, device=k.device)
 
@@ -201,4 +199,4 @@ class NewestBlockSparse(_NewestOfBlocks):
     def select(self, q: Tensor, weights: Tensor, end: Tensor) -> Tensor:
         """See `NewestFlat.select`."""
         self._pool(end)
-        return self._run.block_sparse(q, self._k, weights, end, self._options, self._pooled, top=self._top)
+        return self._run.block_sparse(q, self._k, weights, end, self._options, self._pooled)

@@ -80,12 +80,12 @@ def pool_open(k: Tensor, end: Tensor, block_size: int, pooling: str, pooled: Ten
         pooling: `"mean"` or `"max"`.
         pooled: Pooled keys `[⌈room/B⌉, D]` f32, that block's is overwritten.
     """
-    number, _, own = _open_block(Keys(k), end, block_size, pooling)
+    number, _, own = _open_block(Keys(k, few=True), end, block_size, pooling)
     pooled.index_copy_(0, number, own)
 
 
 def _blocks(
-    q: Tensor, keys: Keys, weights: Tensor, end: Tensor, options: BlockOptions, pooled: Tensor, top: Top
+    q: Tensor, keys: Keys, weights: Tensor, end: Tensor, options: BlockOptions, pooled: Tensor
 ) -> Tensor:
     """Chosen blocks `[1, W]` int32, ascending, −1 at the end; as `select_blocks.choose_blocks`."""
     assert options.num_blocks is not None
@@ -106,7 +106,7 @@ def _blocks(
     if options.forced_in_budget:
         for kind in forced[:budget]:
             scores.masked_fill_(kind, torch.inf)
-        return top(scores, budget)
+        return best(scores, budget)
     chosen = mark_top(scores, budget, budget)
     for kind in forced:
         chosen |= kind
@@ -136,16 +136,16 @@ def hisa(
         options: How blocks are formed and chosen, a fixed number of them.
         pooled: Pooled keys `[⌈room/B⌉, D]` f32.
         pruned: Whether there are more than m blocks, where that is known.
-        top: Finds the best.
+        top: Finds the best tokens; for the few blocks a kernel would not be worth its compilation.
 
     Returns:
         Positions `[1, topk]` int32, ascending, −1 at the end.
     """
     assert options.num_blocks is not None
-    keys, size = Keys(k), options.block_size
+    keys, size = Keys(k, few=pruned is True), options.block_size
     if pruned is False:
         return _flat(q, keys, weights, end, topk, top)
-    blocks = _blocks(q, keys, weights, end, options, pooled, top)
+    blocks = _blocks(q, keys, weights, end, options, pooled)
     scores = torch.empty((1, blocks.shape[1] * size), dtype=torch.float32, device=q.device)
     gather_scores(q, weights, keys, torch.zeros_like(end), end, blocks, size, scores)
     column = top(scores, topk).long()
@@ -164,8 +164,6 @@ def block_sparse(
     end: Tensor,
     options: BlockOptions,
     pooled: Tensor,
-    *,
-    top: Top = best,
 ) -> Tensor:
     """Every visible token of the best blocks.
 
@@ -174,7 +172,7 @@ def block_sparse(
     Returns:
         Positions `[1, W·B]` int32, ascending, −1 at the end.
     """
-    blocks = _blocks(q, Keys(k), weights, end, options, pooled, top)
+    blocks = _blocks(q, Keys(k, few=True), weights, end, options, pooled)
     offset = torch.arange(options.block_size, dtype=torch.int32, device=k.device)
     token = blocks[:, :, None] * options.block_size + offset
     return token.masked_fill_((blocks < 0)[:, :, None] | (token >= end), -1).flatten(1)

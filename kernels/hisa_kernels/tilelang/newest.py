@@ -61,10 +61,8 @@ def block_sparse(
     end: Tensor,
     options: BlockOptions,
     pooled: Tensor,
-    *,
-    top: Top = best,
 ) -> Tensor:
-    """See `hisa_kernels.reference.newest.block_sparse`; `top` is not used."""
+    """See `hisa_kernels.reference.newest.block_sparse`."""
     starts, size = torch.zeros_like(end), options.block_size
     buffer = score_buffer(1, len(pooled), k.device)
     scores = scored_blocks(q, k, weights, starts, end, pooled, options, out=buffer)
