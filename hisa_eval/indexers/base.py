@@ -24,6 +24,10 @@ class NewestSelector(Protocol):
     buffer's room alone and without waiting for the device, so that a CUDA graph of it serves any length.
     """
 
+    def serves(self, ends: tuple[int, int]) -> bool:
+        """Whether one that is made for that least and greatest `end` would do the same as this one."""
+        ...
+
     def begin(self, length: int) -> None:
         """Take up a sequence whose first `length` keys are in the buffer; may wait for the device."""
         ...

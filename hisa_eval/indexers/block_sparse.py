@@ -89,7 +89,7 @@ class BlockSparseIndexer(BlockIndexer):
             q, k, weights, starts, ends, k_scale=k_scale, cache=cache, **self._stage_arguments(topk)
         )
 
-    def newest(self, k: Tensor, heads: int, topk: int) -> NewestSelector | None:
+    def newest(self, k: Tensor, heads: int, topk: int, ends: tuple[int, int]) -> NewestSelector | None:
         """Selects for the newest token, unless m is a ratio; see `hisa_eval.indexers.newest`."""
         from hisa_kernels.newest import NewestBlockSparse
         from hisa_kernels.options import BlockOptions
@@ -97,4 +97,5 @@ class BlockSparseIndexer(BlockIndexer):
         if self.options.ratio is not None:
             return None
         self.check_budget(topk)
-        return NewestBlockSparse(k, heads, topk, BlockOptions(**self._stage_arguments(topk)))
+        options = BlockOptions(**self._stage_arguments(topk))
+        return NewestBlockSparse(k, heads, topk, options, ends=ends)

@@ -50,8 +50,8 @@ class DsaIndexer(ConfiguredIndexer):
         validate_inputs(q, k, weights, starts, ends, topk, k_scale=k_scale)
         return select_flat(q, k, weights, starts, ends, topk, k_scale=k_scale)
 
-    def newest(self, k: Tensor, heads: int, topk: int) -> NewestSelector:
+    def newest(self, k: Tensor, heads: int, topk: int, ends: tuple[int, int]) -> NewestSelector:
         """Selects for the newest token; see `hisa_eval.indexers.newest`."""
         from hisa_kernels.newest import NewestFlat
 
-        return NewestFlat(k, heads, topk)
+        return NewestFlat(k, heads, topk, ends=ends)

@@ -111,7 +111,7 @@ class HisaIndexer(BlockIndexer):
             q, k, weights, starts, ends, topk, k_scale=k_scale, cache=cache, **self._stage_arguments(topk)
         )
 
-    def newest(self, k: Tensor, heads: int, topk: int) -> NewestSelector | None:
+    def newest(self, k: Tensor, heads: int, topk: int, ends: tuple[int, int]) -> NewestSelector | None:
         """Selects for the newest token, unless m is a ratio; see `hisa_eval.indexers.newest`."""
         from hisa_kernels.newest import NewestHisa
         from hisa_kernels.options import BlockOptions
@@ -119,4 +119,5 @@ class HisaIndexer(BlockIndexer):
         if self.options.ratio is not None:
             return None
         self.check_budget(topk)
-        return NewestHisa(k, heads, topk, BlockOptions(**self._stage_arguments(topk)))
+        options = BlockOptions(**self._stage_arguments(topk))
+        return NewestHisa(k, heads, topk, options, ends=ends)

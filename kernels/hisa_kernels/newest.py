@@ -17,6 +17,7 @@ from hisa_kernels.checks import check_positive, check_tensor
 from hisa_kernels.dispatch import implementation
 from hisa_kernels.options import BlockOptions
 from hisa_kernels.reference import newest as reference
+from hisa_kernels.reference.newest import Top
 from hisa_kernels.reference.pool_keys import pool_keys
 
 KEY_DTYPES = (torch.float32, torch.bfloat16)
@@ -30,6 +31,7 @@ class NewestFlat:
             sequence's end has no say.
         heads: Query heads H.
         topk: Token budget k.
+        ends: Least and greatest `end` that `select` will be given; by default any.
         backend: `"auto"`, `"reference"` or `"tilelang"`.
 
     Raises:
@@ -39,21 +41,47 @@ class NewestFlat:
 
     operator = "select_flat"
 
-    def __init__(self, k: Tensor, heads: int, topk: int, *, backend: str = "auto") -> None:
+    def __init__(
+        self,
+        k: Tensor,
+        heads: int,
+        topk: int,
+        *,
+        ends: tuple[int, int] | None = None,
+        backend: str = "auto",
+    ) -> None:
         check_tensor("k", k, "room D", KEY_DTYPES)
         check_positive("heads", heads)
         check_positive("topk", topk)
         self._k, self._topk = k, topk
         self._run = self._module(heads, backend, None)
+        self._top = self._best(backend)
 
     def _module(self, heads: int, backend: str, options: BlockOptions | None) -> ModuleType:
         """Where the operator for many rows runs, there this one does."""
         found = implementation(self.operator, backend, self._k, self._k)
         if found.__module__.startswith("hisa_kernels.tilelang."):
             kernels = importlib.import_module("hisa_kernels.tilelang.newest")
-            if kernels.takes(*self._k.shape[:1], heads, self._k.shape[1], self._topk, options):
+            if kernels.takes(self._k.shape[0], heads, self._k.shape[1], self._topk, options):
                 return kernels
         return reference
+
+    def _best(self, backend: str) -> Top:
+        """What finds the best tokens: where the operator on a score matrix runs, there this does."""
+        found = implementation("topk_indices", backend, self._k.new_empty(0, dtype=torch.float32))
+        if found.__module__.startswith("hisa_kernels.tilelang."):
+            kernels = importlib.import_module("hisa_kernels.tilelang.newest")
+            if self._topk <= kernels.LARGEST_K and self._k.shape[0] <= kernels.MOST_COLUMNS:
+                return kernels.best
+        return reference.best
+
+    def serves(self, ends: tuple[int, int]) -> bool:
+        """Whether it serves such ends as one that is made for them would.
+
+        Args:
+            ends: Least and greatest `end`.
+        """
+        return True
 
     @torch.no_grad()
     def begin(self, length: int) -> None:
@@ -76,7 +104,7 @@ class NewestFlat:
         Returns:
             Positions `[1, W]` int32, ascending, −1 at the end.
         """
-        return self._run.flat(q, self._k, weights, end, self._topk)
+        return self._run.flat(q, self._k, weights, end, self._topk, self._top)
 
 
 class _NewestOfBlocks(NewestFlat):
@@ -87,6 +115,7 @@ class _NewestOfBlocks(NewestFlat):
         heads: As of `NewestFlat`.
         topk: As of `NewestFlat`.
         options: How blocks are formed and chosen: a fixed number of them.
+        ends: As of `NewestFlat`.
         backend: As of `NewestFlat`.
 
     Raises:
@@ -95,11 +124,18 @@ class _NewestOfBlocks(NewestFlat):
     """
 
     def __init__(
-        self, k: Tensor, heads: int, topk: int, options: BlockOptions, *, backend: str = "auto"
+        self,
+        k: Tensor,
+        heads: int,
+        topk: int,
+        options: BlockOptions,
+        *,
+        ends: tuple[int, int] | None = None,
+        backend: str = "auto",
     ) -> None:
         if options.ratio is not None:
             raise ValueError("ratio makes shapes depend on the length: pass a fixed num_blocks")
-        super().__init__(k, heads, topk, backend=backend)
+        super().__init__(k, heads, topk, ends=ends, backend=backend)
         self._options = options
         self._run = self._module(heads, backend, options)
         n_blocks = -(-k.shape[0] // options.block_size)
@@ -122,11 +158,36 @@ class NewestHisa(_NewestOfBlocks):
 
     operator = "select_hisa"
 
+    def __init__(
+        self,
+        k: Tensor,
+        heads: int,
+        topk: int,
+        options: BlockOptions,
+        *,
+        ends: tuple[int, int] | None = None,
+        backend: str = "auto",
+    ) -> None:
+        super().__init__(k, heads, topk, options, ends=ends, backend=backend)
+        self._pruned = None if ends is None else self._prunes(ends)
+
+    def _prunes(self, ends: tuple[int, int]) -> bool | None:
+        """Whether rows with such ends see more blocks than they may choose; None where only some do."""
+        assert self._options.num_blocks is not None
+        held = self._options.num_blocks * self._options.block_size
+        return ends[0] > held if (ends[0] > held) == (ends[1] > held) else None
+
+    def serves(self, ends: tuple[int, int]) -> bool:
+        """See `NewestFlat.serves`."""
+        return self._pruned == self._prunes(ends)
+
     @torch.no_grad()
     def select(self, q: Tensor, weights: Tensor, end: Tensor) -> Tensor:
         """See `NewestFlat.select`."""
-        self._pool(end)
-        return self._run.hisa(q, self._k, weights, end, self._topk, self._options, self._pooled)
+        if self._pruned is not False:
+            self._pool(end)
+        given = (q, self._k, weights, end, self._topk, self._options, self._pooled)
+        return self._run.hisa(*given, pruned=self._pruned, top=self._top)
 
 
 class NewestBlockSparse(_NewestOfBlocks):

@@ -224,6 +224,27 @@ class Forgetful(Sound):
         return M + self.calls % 2
 
 
+class Lags(Sound):
+    """Its selector for new tokens does not see the newest one."""
+
+    class Newest:
+        def __init__(self, indexer: Sound, k: Tensor, topk: int) -> None:
+            self.indexer, self.k, self.topk = indexer, k, topk
+
+        def serves(self, ends: tuple[int, int]) -> bool:
+            return True
+
+        def begin(self, length: int) -> None:
+            pass
+
+        def select(self, q: Tensor, weights: Tensor, end: Tensor) -> Tensor:
+            before = end - 1
+            return self.indexer.select(q, self.k[: int(before)], weights, before * 0, before, self.topk)
+
+    def newest(self, k: Tensor, heads: int, topk: int, ends: tuple[int, int]) -> Newest:
+        return self.Newest(self, k, topk)
+
+
 class Trusting(Sound):
     """Checks nothing."""
 
@@ -289,6 +310,10 @@ def state(indexer: Sound) -> None:
     laws.law_state(indexer, replace(case, k=case.k[:41]), [10, 29, 39, 30, 39, 40])
 
 
+def newest(indexer: Sound) -> None:
+    laws.law_newest(indexer, sequence(*range(11, 16), seed=1), 10)
+
+
 LAWS: list[Callable[[Sound], None]] = [
     matches_dsa,
     matches_dsa_unpadded,
@@ -298,6 +323,7 @@ LAWS: list[Callable[[Sound], None]] = [
     unseen_keys,
     repeatable,
     state,
+    newest,
 ]
 
 
@@ -324,6 +350,7 @@ def test_the_sound_indexer_keeps_the_law(law: Callable[[Sound], None]) -> None:
         (BudgetsByBatch, row_alone, "row alone"),
         (StaleState, state, "state"),
         (Forgetful, repeatable, "repeatable"),
+        (Lags, newest, "newest"),
     ],
     ids=lambda value: getattr(value, "__name__", str(value)),
 )

@@ -57,37 +57,53 @@ class Tokens:
         return self.q[at : at + 1], self.weights[at : at + 1], end
 
 
-def pairs(tokens: Tokens) -> list[tuple[NewestFlat, Any, dict[str, Any]]]:
+def pairs(
+    tokens: Tokens, ends: tuple[int, int] | None = None
+) -> list[tuple[NewestFlat, Any, dict[str, Any]]]:
     """Each selector with the operator that it follows, and that one's settings."""
     made: list[tuple[NewestFlat, Any, dict[str, Any]]] = [
-        (NewestFlat(tokens.buffer, HEADS, TOPK), select_flat, {"topk": TOPK})
+        (NewestFlat(tokens.buffer, HEADS, TOPK, ends=ends), select_flat, {"topk": TOPK})
     ]
     for settings in SETTINGS:
         options = BlockOptions(**settings)
-        hisa = NewestHisa(tokens.buffer, HEADS, TOPK, options)
+        hisa = NewestHisa(tokens.buffer, HEADS, TOPK, options, ends=ends)
         made.append((hisa, select_hisa, {"topk": TOPK, **settings}))
-        sparse = NewestBlockSparse(tokens.buffer, HEADS, TOPK, options)
+        sparse = NewestBlockSparse(tokens.buffer, HEADS, TOPK, options, ends=ends)
         made.append((sparse, select_block_sparse, settings))
     return made
 
 
+@pytest.mark.parametrize("bounded", [False, True], ids=["any-end", "known-ends"])
 @pytest.mark.parametrize("whole", [True, False], ids=["ties", "random"])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=["f32", "bf16"])
-def test_newest_row_of_the_operator(device: torch.device, dtype: torch.dtype, whole: bool) -> None:
+def test_newest_row_of_the_operator(
+    device: torch.device, dtype: torch.dtype, whole: bool, bounded: bool
+) -> None:
     tokens = Tokens(device, dtype, whole=whole)
-    for selector, operator, settings in pairs(tokens):
-        for begin in BEGINNINGS:
+    for begin in BEGINNINGS:
+        ends = (begin + 1, min(begin + 12, ROOM))
+        for selector, operator, settings in pairs(tokens, ends if bounded else None):
+            assert selector.serves(ends) or not bounded
             cache: dict[str, Any] = {}
             if operator is not select_flat:
                 pooling = settings.get("pooling", "mean")
                 cache["cache"] = PooledKeyCache(settings["block_size"], pooling)
             tokens.fill(begin)
             selector.begin(begin)
-            for at in range(begin, min(begin + 12, ROOM)):
+            for at in range(begin, ends[1]):
                 q, weights, end = tokens.row(at)
                 chosen = selector.select(q, weights, end)
                 k, start = tokens.k[: at + 1], torch.zeros_like(end)
                 assert torch.equal(chosen, operator(q, k, weights, start, end, **settings, **cache)), at
+
+
+def test_a_selector_for_some_ends_does_not_serve_others() -> None:
+    options, buffer = BlockOptions(block_size=16, num_blocks=8), torch.zeros(ROOM, DIM)
+    kinds = {"below": (1, 128), "across": (120, 140), "beyond": (129, 300)}
+    for name, ends in kinds.items():
+        made = NewestHisa(buffer, HEADS, TOPK, options, ends=ends)
+        assert [other for other, theirs in kinds.items() if made.serves(theirs)] == [name]
+    assert NewestFlat(buffer, HEADS, TOPK, ends=(1, 2)).serves((1, 700))
 
 
 def test_what_cannot_be_served_is_refused() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 
@@ -13,8 +15,11 @@ from kernel_examples import real
 
 import hisa_kernels
 from hisa_kernels import dispatch
+from hisa_kernels.newest import NewestBlockSparse, NewestHisa
 from hisa_kernels.options import BlockOptions
+from hisa_kernels.reference import newest as reference_newest
 from hisa_kernels.tilelang import candidate_scores, select_blocks, select_hisa
+from hisa_kernels.tilelang import newest as newest_kernels
 
 OPERATORS = ("select_blocks", "candidate_scores", "select_hisa", "select_block_sparse")
 FP8 = torch.float8_e4m3fn
@@ -63,6 +68,42 @@ def test_stages_give_what_one_call_gives(rows: int) -> None:
         for _, stage in stages:
             stage()
         assert torch.equal(out, wanted)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"block_size": 16, "num_blocks": 8},
+        {"block_size": 16, "num_blocks": 8, "forced": "first", "pooling": "max"},
+        {"block_size": 16, "num_blocks": 8, "forced": "first_last2", "forced_in_budget": False},
+    ],
+)
+@pytest.mark.parametrize("length", [1, 50, 127, 128, 129, 300])
+def test_newest_row_of_the_operators(
+    settings: dict[str, Any], length: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The adapters for one row are taken where those for many rows are, and give what they give."""
+
+    def select_all(q: Any, k: Any, weights: Any, starts: Any, ends: Any, topk: int) -> torch.Tensor:
+        assert not starts.any()
+        return reference_newest.flat(q, k, weights, ends, topk)
+
+    monkeypatch.setattr(newest_kernels, "select_all", select_all)
+    there = real([(400, 400)], 3, 20, dtype=torch.float32)
+    buffer = torch.full_like(there.k, torch.nan)
+    buffer[:length] = there.k[:length]
+    row, end = slice(length - 1, length), torch.tensor([length], dtype=torch.int32)
+    k, start = there.k[:length], torch.zeros_like(end)
+    options = BlockOptions(**settings)
+    for made, operator, budget in (
+        (NewestHisa(buffer, 3, 100, options), hisa_kernels.select_hisa, {"topk": 100}),
+        (NewestBlockSparse(buffer, 3, 100, options), hisa_kernels.select_block_sparse, {}),
+    ):
+        assert made._run is newest_kernels
+        made.begin(length - 1)
+        chosen = made.select(there.q[row], there.weights[row], end)
+        wanted = operator(there.q[row], k, there.weights[row], start, end, **budget, **settings)
+        assert torch.equal(chosen, wanted)
 
 
 def test_what_the_kernels_cannot_do_is_left_to_the_reference() -> None:

@@ -9,13 +9,14 @@ import sys
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tokenizers import Tokenizer
 from transformers import AutoTokenizer
 
 from hisa_eval.errors import UserError
 from hisa_eval.models import registry
 from hisa_eval.models.nano.architecture import BYTE_OFFSET, NANO_CONFIG
-from hisa_eval.models.nano.tokenizer import write_tokenizer
-from hisa_eval.models.tokens import CheckpointTokenizer
+from hisa_eval.models.nano.tokenizer import build_tokenizer, write_tokenizer
+from hisa_eval.models.tokens import CheckpointTokenizer, byte_table
 
 NAMES = registry.available()
 
@@ -44,6 +45,7 @@ def test_tokenizer_files_are_the_built_ones(name: str, tmp_path) -> None:  # typ
 
 
 TOKENIZER = CheckpointTokenizer(registry.folder("nano"))
+NANO_VOCAB = json.loads(build_tokenizer().to_str())["model"]["vocab"]
 
 
 @given(st.text(max_size=200))
@@ -51,6 +53,39 @@ def test_a_byte_is_a_token_and_any_text_survives(text: str) -> None:
     ids = TOKENIZER.encode(text)
     assert ids == [byte + BYTE_OFFSET for byte in text.encode()]
     assert TOKENIZER.decode(ids) == text
+
+
+@given(
+    st.lists(st.one_of(st.text(max_size=12), st.sampled_from(["</s>", "<pad>", " </s> ", "a  b\n"]))),
+    st.lists(st.tuples(st.integers(0, 40), st.integers(0, 40)), max_size=3),
+)
+def test_the_table_of_bytes_gives_what_the_tokenizer_gives(
+    pieces: list[str], spans: list[tuple[int, int]]
+) -> None:
+    text = "".join(pieces)
+    without = CheckpointTokenizer(registry.folder("nano"))
+    without._of_byte = None
+    assert TOKENIZER._of_byte is not None
+    assert TOKENIZER.encode(text) == without.encode(text)
+    (ids, positions), (wanted, places) = (one.encode_with(text, spans) for one in (TOKENIZER, without))
+    assert (ids.tolist(), positions) == (wanted.tolist(), places)
+
+
+def test_a_tokenizer_that_does_more_has_no_table_of_bytes() -> None:
+    def changed(**parts: object) -> Tokenizer:
+        whole = json.loads(build_tokenizer().to_str())
+        for path, value in parts.items():
+            outer, _, inner = path.partition("__")
+            (whole[outer] if inner else whole)[inner or outer] = value
+        return Tokenizer.from_str(json.dumps(whole))
+
+    assert byte_table(changed()) is not None
+    assert byte_table(changed(model__merges=["a b"], model__vocab={**NANO_VOCAB, "ab": 259})) is None
+    assert byte_table(changed(normalizer={"type": "NFC"})) is None
+    assert byte_table(changed(pre_tokenizer__add_prefix_space=True)) is None
+    assert byte_table(changed(pre_tokenizer=None)) is None
+    fewer = {name: number for name, number in NANO_VOCAB.items() if name != "a"}
+    assert byte_table(changed(model__vocab=fewer)) is None
 
 
 def test_a_mark_spelt_in_a_text_is_only_text() -> None:
@@ -61,7 +96,8 @@ def test_positions_are_those_of_the_bytes() -> None:
     text = "né 123 x"
     assert TOKENIZER.encode_with(text, [(3, 6)])[1] == [4, 5, 6]
     assert TOKENIZER.encode_with(text, [(1, 2)])[1] == [1, 2]
-    assert TOKENIZER.encode_with(text, []) == (TOKENIZER.encode(text), [])
+    ids, positions = TOKENIZER.encode_with(text, [])
+    assert (ids.tolist(), positions) == (TOKENIZER.encode(text), [])
 
 
 def test_stock_transformers_loads_the_tokenizer() -> None:

@@ -11,6 +11,7 @@ from torch import Tensor
 from hisa_eval.indexers.base import Indexer
 from hisa_eval.indexers.conformance import oracle
 from hisa_eval.indexers.conformance.cases import Case, settings_of, with_other_keys
+from hisa_eval.indexers.newest import newest_selector
 
 
 class LawBrokenError(AssertionError):
@@ -198,6 +199,36 @@ def law_state(indexer: Indexer, case: Case, lengths: Sequence[int], seed: int = 
         check_result(indexer, now, got)
         for row, due in enumerate(checked_select(indexer, now)):
             _same("state", due, selected(got)[row], f"with state, lengths {list(lengths[: step + 1])}", row)
+
+
+def law_newest(indexer: Indexer, case: Case, given: int) -> None:
+    """Selecting token by token from a key buffer equals selecting the last row, whatever lies behind it.
+
+    Args:
+        indexer: Who selects; nothing to hold where it offers no selector for new tokens.
+        case: One sequence that starts at 0 and a query for each of its last tokens, in order.
+        given: Keys before the first of those tokens.
+    """
+    last = given + len(case.q)
+    buffer = torch.full((last + 3, case.k.shape[1]), torch.nan, dtype=case.k.dtype, device=case.k.device)
+    selector = newest_selector(indexer, buffer, case.q.shape[1], case.topk, (given + 1, last))
+    if selector is None:
+        return
+    buffer[:given] = case.k[:given]
+    selector.begin(given)
+    for row in range(len(case.q)):
+        own = slice(row, row + 1)
+        buffer[given + row] = case.k[given + row]
+        got = selector.select(case.q[own], case.weights[own], case.ends[own])
+        now = replace(
+            case.keys(0, given + row + 1),
+            q=case.q[own],
+            weights=case.weights[own],
+            starts=case.starts[own],
+            ends=case.ends[own],
+        )
+        check_result(indexer, now, got)
+        _same("newest", checked_select(indexer, now)[0], selected(got)[0], "token by token", row)
 
 
 def _check_form(indexer: Indexer, case: Case, result: Tensor) -> None:

@@ -13,7 +13,7 @@ from hisa_eval.models.nano.architecture import BYTE_OFFSET, NANO_CONFIG
 _SPECIAL = ("<pad>", "</s>", "<unk>")
 
 
-def _byte_letters() -> list[str]:
+def byte_letters() -> list[str]:
     """The printable letter that stands for each byte in byte-level vocabularies.
 
     Source: the byte-to-unicode table of GPT-2: printable Latin-1 stands for itself, the rest from U+0100 on.
@@ -26,7 +26,7 @@ def _byte_letters() -> list[str]:
 def build_tokenizer() -> Tokenizer:
     """Byte b becomes token b + 3; any text survives encoding and decoding."""
     vocabulary = {name: number for number, name in enumerate(_SPECIAL)}
-    vocabulary |= {letter: byte + BYTE_OFFSET for byte, letter in enumerate(_byte_letters())}
+    vocabulary |= {letter: byte + BYTE_OFFSET for byte, letter in enumerate(byte_letters())}
     tokenizer = Tokenizer(BPE(vocab=vocabulary, merges=[], unk_token="<unk>"))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)
     tokenizer.decoder = decoders.ByteLevel()

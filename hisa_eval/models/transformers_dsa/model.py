@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from hisa_eval.indexers.base import Indexer
 from hisa_eval.models.base import Generation
@@ -72,7 +73,9 @@ class TransformersModel:
         self._device = device
         self._dtype = dtype
         self._tokenizer = CheckpointTokenizer(path)
-        self._encoded: dict[tuple[bytes, tuple[tuple[int, int], ...]], tuple[Any, list[int]]] = {}
+        self._encoded: dict[
+            tuple[bytes, tuple[tuple[int, int], ...]], tuple[NDArray[np.int32], list[int]]
+        ] = {}
         self._model, self._runtime = load_swapped(str(path), dtype, device)
         if topk is not None:
             self._runtime.topk = topk
@@ -143,19 +146,18 @@ class TransformersModel:
             selection=answer.selection,
         )
 
-    def _encode(self, sample: Sample) -> tuple[list[int], list[int]]:
+    def _encode(self, sample: Sample) -> tuple[NDArray[np.int32], list[int]]:
         """Token ids and positions of the evidence of a prompt; kept, since every indexer gets each prompt."""
         digest = hashlib.sha256(sample.prompt.encode("utf-8", "surrogatepass")).digest()
         key = (digest, sample.evidence)
         found = self._encoded.get(key)
         if found is None:
-            ids, evidence = self._tokenizer.encode_with(sample.prompt, sample.evidence)
-            found = (np.array(ids, dtype=np.int32), evidence)
+            found = self._tokenizer.encode_with(sample.prompt, sample.evidence)
             held = sum(len(one) for one, _ in self._encoded.values())
-            if held + len(ids) > _KEPT_TOKENS:
+            if held + len(found[0]) > _KEPT_TOKENS:
                 self._encoded.clear()
             self._encoded[key] = found
-        return found[0].tolist(), found[1]
+        return found
 
     def memory_bytes(self, length: int, indexer: Indexer) -> int:
         """Forecast of the peak memory, in bytes, of one sample of `length` tokens."""

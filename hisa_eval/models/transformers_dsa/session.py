@@ -9,7 +9,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from hisa_eval.fidelity.probe import (
@@ -49,7 +51,7 @@ class Answer:
 class _Prefix:
     """What is kept of the sequence that the cache holds."""
 
-    tokens: list[int] = field(default_factory=list)
+    tokens: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
     settings: tuple[object, ...] = ()
     figures: dict[int, dict[int, list[RowFigures]]] = field(default_factory=dict)
     """Compared rows by chunk start and layer."""
@@ -91,26 +93,26 @@ class Session:
 
     def reset(self) -> None:
         """Forget the last prompt and give its memory back."""
-        self._steppers: dict[tuple[object, ...], Stepper | None] = {}
+        self._steppers: dict[tuple[object, ...], Stepper] = {}
         self._places: tuple[int, ...] = ()
         self._cache = SequenceCache(self._model.config.kv_lora_rank)
         self._prefix = _Prefix()
 
-    def _reusable(self, tokens: Sequence[int], settings: tuple[object, ...]) -> int:
+    def _reusable(self, tokens: NDArray[np.int64], settings: tuple[object, ...]) -> int:
         """Tokens of the last prompt whose state serves this one: whole chunks, never the last token."""
         if settings != self._prefix.settings:
             return 0
-        common = 0
-        for mine, theirs in zip(tokens, self._prefix.tokens, strict=False):
-            if mine != theirs:
-                break
-            common += 1
+        both = min(len(tokens), len(self._prefix.tokens))
+        apart = np.flatnonzero(tokens[:both] != self._prefix.tokens[:both])
+        common = int(apart[0]) if len(apart) else both
         return min(common, len(tokens) - 1) // self._chunk * self._chunk
 
-    def _forward(self, tokens: Sequence[int], position: int, first_row: int | None) -> Tensor:
+    def _forward(
+        self, tokens: Sequence[int] | NDArray[np.int64], position: int, first_row: int | None
+    ) -> Tensor:
         """Last hidden states `[1, S, hidden]` of `tokens`, which stand at `position` and after."""
         self._runtime.first_row = first_row
-        ids = torch.tensor([tokens], device=self._device)
+        ids = torch.as_tensor(tokens, dtype=torch.int64)[None].to(self._device)
         places = torch.arange(position, position + len(tokens), device=self._device)[None]
         return self._model.model(
             input_ids=ids,
@@ -128,7 +130,7 @@ class Session:
     ) -> Iterator[int]:
         """The `limit` tokens after `token`, which stands at `position`."""
         given = 0
-        steps = self._steps(token, position, indexer, tracker) if limit > 0 else None
+        steps = self._steps(token, position, limit, indexer, tracker) if limit > 0 else None
         if steps is not None:
             for token in steps.run(limit):
                 given += 1
@@ -137,22 +139,25 @@ class Session:
             token = self._next_token(self._forward([token], at, None))
             yield token
 
-    def _steps(self, token: int, position: int, indexer: Indexer, tracker: EvidenceTracker) -> Stepper | None:
+    def _steps(
+        self, token: int, position: int, limit: int, indexer: Indexer, tracker: EvidenceTracker
+    ) -> Stepper | None:
         """Steps that begin with `token`, or None where the indexer or the model allows none."""
         if self.decoding == "eager":
             return None
         if self._places != self._cache.places():
             self._steppers.clear()
             self._places = self._cache.places()
-        key = (type(indexer), indexer.label, self._runtime.topk)
-        if key not in self._steppers:
-            if len(self._steppers) >= _MOST_STEPPERS:
-                self._steppers.pop(next(iter(self._steppers)))
-            about = (self._model, self._runtime, self._cache, self._masks, indexer)
-            self._steppers[key] = stepper(*about, capture=self.decoding == "graph")
-        steps = self._steppers[key]
+        key, ends = (type(indexer), indexer.label, self._runtime.topk), (position + 1, position + limit)
+        steps = self._steppers.pop(key, None)
+        if steps is None or not steps.serves(ends):
+            about = (self._model, self._runtime, self._cache, self._masks, indexer, ends)
+            steps = stepper(*about, capture=self.decoding == "graph")
         if steps is None:
             return None
+        self._steppers[key] = steps
+        if len(self._steppers) > _MOST_STEPPERS:
+            self._steppers.pop(next(iter(self._steppers)))
         try:
             steps.begin(token, position, tracker)
         except torch.OutOfMemoryError:
@@ -169,7 +174,7 @@ class Session:
     @torch.inference_mode()
     def answer(
         self,
-        tokens: Sequence[int],
+        tokens: Sequence[int] | NDArray[np.integer[Any]],
         indexer: Indexer,
         max_new_tokens: int,
         *,
@@ -189,7 +194,8 @@ class Session:
         """
         began = time.perf_counter()
         settings = (indexer.label, self._runtime.topk, probe, seed)
-        reused = self._reusable(tokens, settings)
+        prompt = np.asarray(tokens, dtype=np.int64)
+        reused = self._reusable(prompt, settings)
         if reused == 0:
             self._runtime.begin(indexer)
         self._cache.truncate(reused)
@@ -198,18 +204,18 @@ class Session:
             self._cache.reserve(len(tokens) + max_new_tokens)
         self._runtime.truncate(reused)
         self._prefix.settings = settings
-        self._prefix.tokens = list(tokens[:reused])
+        self._prefix.tokens = prompt[:reused]
         self._prefix.figures = {s: f for s, f in self._prefix.figures.items() if s < reused}
         tracker = EvidenceTracker(tuple(evidence))
         last_rows: dict[int, RowFigures] = {}
         hidden = torch.empty(0)
         for start in range(reused, len(tokens), self._chunk):
-            part = tokens[start : start + self._chunk]
+            part = prompt[start : start + self._chunk]
             final = start + self._chunk >= len(tokens)
             self._watch(start, len(part), indexer, seed, last_rows if final else None, enabled=probe)
             self._runtime.taker = (lambda layer, chosen: tracker.see(layer, chosen[-1:])) if final else None
             hidden = self._forward(part, start, len(part) - 1 if final else len(part))
-            self._prefix.tokens += part
+            self._prefix.tokens = prompt[: start + len(part)]
         self._runtime.watcher = None
         first = token = self._next_token(hidden)
         prefilled = time.perf_counter()

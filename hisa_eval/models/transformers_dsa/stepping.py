@@ -66,6 +66,10 @@ class Stepper:
         self._given = zeros(LOOK, 1 + len(selectors))
         self._checksum = zeros(1, dtype=torch.float32)
 
+    def serves(self, ends: tuple[int, int]) -> bool:
+        """Whether all of its selectors serve sequences from that least to that greatest length."""
+        return all(selector.serves(ends) for selector in self._selectors.values())
+
     def begin(self, token: int, position: int, tracker: EvidenceTracker) -> None:
         """Take up an answer.
 
@@ -170,13 +174,18 @@ def stepper(
     cache: SequenceCache,
     masks: dict[str, Tensor],
     indexer: Indexer,
+    ends: tuple[int, int],
     *,
     capture: bool,
 ) -> Stepper | None:
-    """Steps of an indexer that offers a selector for new tokens, else None; arguments as of `Stepper`."""
+    """Steps of an indexer that offers a selector for new tokens, else None.
+
+    Args: As of `Stepper`, and
+        ends: Least and greatest number of tokens at the steps.
+    """
     selectors: dict[int, NewestSelector] = {}
     for layer, keys in cache.indexer_keys().items():
-        selector = newest_selector(indexer, keys, model.config.index_n_heads, runtime.topk)
+        selector = newest_selector(indexer, keys, model.config.index_n_heads, runtime.topk, ends)
         if selector is None:
             return None
         selectors[layer] = selector

@@ -28,10 +28,11 @@ class Keys:
     Args:
         k: Keys `[N, D]` f32, bf16 or FP8 e4m3.
         k_scale: Scale `[N]` f32 of FP8 keys.
+        few: Only a few of them will be read: those alone are converted.
     """
 
-    def __init__(self, k: Tensor, k_scale: Tensor | None = None) -> None:
-        if k.dtype != torch.float32 and k.numel() * 4 <= temp_bytes(k.device):
+    def __init__(self, k: Tensor, k_scale: Tensor | None = None, *, few: bool = False) -> None:
+        if not few and k.dtype != torch.float32 and k.numel() * 4 <= temp_bytes(k.device):
             k, k_scale = dequantise(k, k_scale), None
         self._k = k
         self._k_scale = k_scale

@@ -6,6 +6,8 @@ computed as the operators for many rows compute it, so that the same tokens come
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -19,6 +21,14 @@ from hisa_kernels.reference.score_tile import score_run
 from hisa_kernels.reference.select_blocks import F32
 from hisa_kernels.reference.top import mark_top, pack_marked
 
+Top = Callable[[Tensor, int], Tensor]
+"""Gives the best k columns `[1, k]` int32 of scores `[1, n]`, ascending, −1 at the end; may change these."""
+
+
+def best(scores: Tensor, k: int) -> Tensor:
+    """The `Top` of plain PyTorch; ties go to the lower column, −inf and NaN are never chosen."""
+    return pack_marked(mark_top(scores, k, k), k)
+
 
 def _score_all(q: Tensor, weights: Tensor, keys: Keys) -> Tensor:
     """Scores `[1, n]` f32 of all keys, seen or not."""
@@ -27,7 +37,7 @@ def _score_all(q: Tensor, weights: Tensor, keys: Keys) -> Tensor:
     return out
 
 
-def flat(q: Tensor, k: Tensor, weights: Tensor, end: Tensor, topk: int) -> Tensor:
+def flat(q: Tensor, k: Tensor, weights: Tensor, end: Tensor, topk: int, top: Top = best) -> Tensor:
     """The best visible keys.
 
     Args:
@@ -36,18 +46,19 @@ def flat(q: Tensor, k: Tensor, weights: Tensor, end: Tensor, topk: int) -> Tenso
         weights: Gates `[1, H]` f32.
         end: How many keys there are `[1]` int32.
         topk: Token budget k.
+        top: Finds the best.
 
     Returns:
         Positions `[1, topk]` int32, ascending, −1 at the end.
     """
-    return _flat(q, Keys(k), weights, end, topk)
+    return _flat(q, Keys(k), weights, end, topk, top)
 
 
-def _flat(q: Tensor, keys: Keys, weights: Tensor, end: Tensor, topk: int) -> Tensor:
-    seen = torch.arange(len(keys), device=end.device)[None] < end
-    scores = _score_all(q, weights, keys).masked_fill_(~seen, -torch.inf)
+def _flat(q: Tensor, keys: Keys, weights: Tensor, end: Tensor, topk: int, top: Top) -> Tensor:
+    hidden = torch.arange(len(keys), device=end.device)[None] >= end
     # A row that sees no more than k keys takes them whatever they score.
-    return pack_marked(torch.where(end <= topk, seen, mark_top(scores, topk, topk)), topk)
+    scores = _score_all(q, weights, keys).masked_fill_(end <= topk, 0.0)
+    return top(scores.masked_fill_(hidden, -torch.inf), topk)
 
 
 def _open_block(keys: Keys, end: Tensor, block_size: int, pooling: str) -> tuple[Tensor, Tensor, Tensor]:
@@ -69,7 +80,7 @@ def pool_open(k: Tensor, end: Tensor, block_size: int, pooling: str, pooled: Ten
         pooling: `"mean"` or `"max"`.
         pooled: Pooled keys `[⌈room/B⌉, D]` f32, that block's is overwritten.
     """
-    number, _, own = _open_block(Keys(k), end, block_size, pooling)
+    number, _, own = _open_block(Keys(k, few=True), end, block_size, pooling)
     pooled.index_copy_(0, number, own)
 
 
@@ -95,16 +106,24 @@ def _blocks(
     if options.forced_in_budget:
         for kind in forced[:budget]:
             scores.masked_fill_(kind, torch.inf)
+        return best(scores, budget)
     chosen = mark_top(scores, budget, budget)
-    if not options.forced_in_budget:
-        for kind in forced:
-            chosen |= kind
-    width = budget if options.forced_in_budget else budget + options.n_forced
-    return pack_marked(torch.where(n_blocks <= budget, seen, chosen), width)
+    for kind in forced:
+        chosen |= kind
+    return pack_marked(chosen, budget + options.n_forced)
 
 
 def hisa(
-    q: Tensor, k: Tensor, weights: Tensor, end: Tensor, topk: int, options: BlockOptions, pooled: Tensor
+    q: Tensor,
+    k: Tensor,
+    weights: Tensor,
+    end: Tensor,
+    topk: int,
+    options: BlockOptions,
+    pooled: Tensor,
+    *,
+    pruned: bool | None = None,
+    top: Top = best,
 ) -> Tensor:
     """The best tokens of the best blocks; all visible tokens compete where there are no more than m blocks.
 
@@ -116,24 +135,35 @@ def hisa(
         topk: Token budget k.
         options: How blocks are formed and chosen, a fixed number of them.
         pooled: Pooled keys `[⌈room/B⌉, D]` f32.
+        pruned: Whether there are more than m blocks, where that is known.
+        top: Finds the best tokens; for the few blocks a kernel would not be worth its compilation.
 
     Returns:
         Positions `[1, topk]` int32, ascending, −1 at the end.
     """
-    keys, size = Keys(k), options.block_size
+    assert options.num_blocks is not None
+    keys, size = Keys(k, few=pruned is True), options.block_size
+    if pruned is False:
+        return _flat(q, keys, weights, end, topk, top)
     blocks = _blocks(q, keys, weights, end, options, pooled)
     scores = torch.empty((1, blocks.shape[1] * size), dtype=torch.float32, device=q.device)
     gather_scores(q, weights, keys, torch.zeros_like(end), end, blocks, size, scores)
-    column = pack_marked(mark_top(scores, topk, topk), topk).long()
+    column = top(scores, topk).long()
     slot = torch.div(column.clamp(min=0), size, rounding_mode="floor")
     token = blocks.long().gather(1, slot) * size + column % size
-    pruned = token.masked_fill_(column < 0, -1).to(torch.int32)
-    assert options.num_blocks is not None
-    return torch.where(end <= options.num_blocks * size, _flat(q, keys, weights, end, topk), pruned)
+    chosen = token.masked_fill_(column < 0, -1).to(torch.int32)
+    if pruned:
+        return chosen
+    return torch.where(end <= options.num_blocks * size, _flat(q, keys, weights, end, topk, top), chosen)
 
 
 def block_sparse(
-    q: Tensor, k: Tensor, weights: Tensor, end: Tensor, options: BlockOptions, pooled: Tensor
+    q: Tensor,
+    k: Tensor,
+    weights: Tensor,
+    end: Tensor,
+    options: BlockOptions,
+    pooled: Tensor,
 ) -> Tensor:
     """Every visible token of the best blocks.
 
@@ -142,7 +172,7 @@ def block_sparse(
     Returns:
         Positions `[1, W·B]` int32, ascending, −1 at the end.
     """
-    blocks = _blocks(q, Keys(k), weights, end, options, pooled)
+    blocks = _blocks(q, Keys(k, few=True), weights, end, options, pooled)
     offset = torch.arange(options.block_size, dtype=torch.int32, device=k.device)
     token = blocks[:, :, None] * options.block_size + offset
     return token.masked_fill_((blocks < 0)[:, :, None] | (token >= end), -1).flatten(1)
