@@ -14,12 +14,17 @@ from types import ModuleType
 import torch
 from torch import Tensor
 
+from hisa_kernels.beside import Beside
 from hisa_kernels.checks import SCORING_DTYPES, check_device, check_extent, check_positive, check_tensor
 from hisa_kernels.decode_keys import DecodeKeys, PagedKeys, SequenceKeys, paged
 from hisa_kernels.dispatch import BACKENDS
 from hisa_kernels.options import FORCED, POOLINGS, check_choice
 
 __all__ = ["FlatDecoder", "HisaDecoder", "PagedKeys", "SequenceKeys", "paged"]
+
+
+OPEN_FORCED = FORCED["first_last"]
+"""From so many forced blocks on, the last one is among them."""
 
 
 def _operators(
@@ -210,6 +215,8 @@ class HisaDecoder:
             return torch.empty(shape, dtype=dtype, device=device)
 
         self.pooled = torch.zeros((batch, most, dim), dtype=torch.float32, device=device)
+        # The open block is the last: where it is forced, a step does not need its pooled key.
+        self._beside = Beside(self.pooled.device) if self._n_forced >= OPEN_FORCED else None
         self._block_scores = make(batch, most)
         self._counts = make(batch, dtype=torch.int32)
         self._blocks = make(batch, num_blocks, dtype=torch.int32)
@@ -274,4 +281,23 @@ class HisaDecoder:
         run.best_columns(block_scores, counts, blocks.shape[1], blocks)
         run.score_chosen(q, keys, weights, lengths, blocks, size, scores)
         run.best_tokens(scores, blocks, size, self.topk, out)
+        return out
+
+    @torch.no_grad()
+    def step(self, q: Tensor, keys: DecodeKeys, weights: Tensor, lengths: Tensor) -> Tensor:
+        """`update` for one new token a sequence, and `select`; on a GPU side by side where order has no say.
+
+        Args: As of `select`.
+
+        Returns: As of `select`.
+
+        Raises: As of `select`.
+        """
+        if self._beside is None:
+            self.update(keys, lengths)
+            return self.select(q, keys, weights, lengths)
+        with self._beside.work():
+            self.update(keys, lengths)
+        out = self.select(q, keys, weights, lengths)
+        self._beside.join()
         return out

@@ -120,8 +120,15 @@ def test_hisa_step_is_the_last_row_of_prefill(
             **settings,
         )
         decoder.update(step.keys(in_pages), step.lengths, CAPACITY)
-        got = decoder.select(step.q, step.keys(in_pages), step.weights, step.lengths)
+        got = decoder.select(step.q, step.keys(in_pages), step.weights, step.lengths).clone()
         assert agree(got, step.prefill(hisa_kernels.select_hisa, topk, **settings), whole)
+        pooled = decoder.pooled.clone()
+        for row, length in enumerate(LENGTHS):
+            if length:
+                decoder.pooled[row, (length - 1) // settings["block_size"]] = 1e9
+        stepped = decoder.step(step.q, step.keys(in_pages), step.weights, step.lengths)
+        assert torch.equal(stepped, got)
+        assert torch.equal(decoder.pooled, pooled)
 
 
 @pytest.mark.parametrize("pooling", ["mean", "max"])
@@ -239,8 +246,7 @@ def test_one_cuda_graph_serves_all_lengths() -> None:
             hisa: HisaDecoder = hisa,
             lengths: Tensor = lengths,
         ) -> list[Tensor]:
-            hisa.update(keys, lengths)
-            return [part.select(step.q, keys, step.weights, lengths) for part in (flat, hisa)]
+            return [part(step.q, keys, step.weights, lengths) for part in (flat.select, hisa.step)]
 
         run()
         graph = torch.cuda.CUDAGraph()

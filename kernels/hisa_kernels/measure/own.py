@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from hisa_kernels.beside import Beside
 from hisa_kernels.measure.attention import AttentionInputs
 from hisa_kernels.measure.decode import PAGE, DecodeInputs
 from hisa_kernels.measure.inputs import Inputs
@@ -161,7 +162,7 @@ def kernel_decode_flat(*, paged: bool) -> Callable[[DecodeInputs], Sequence[Stag
 
 
 def kernel_decode_hisa(*, paged: bool) -> Callable[[DecodeInputs], Sequence[Stage]]:
-    """One token pooled, blocks scored and chosen, their tokens scored and chosen."""
+    """One token pooled (beside the rest), blocks scored and chosen, their tokens scored and chosen."""
 
     def prepare(inputs: DecodeInputs) -> Sequence[Stage]:
         _check_kernels(inputs)
@@ -172,8 +173,12 @@ def kernel_decode_hisa(*, paged: bool) -> Callable[[DecodeInputs], Sequence[Stag
         own, case, keys = inputs, inputs.case, _decode_keys(inputs, paged=paged)
         batch, size, m = case.queries, case.block_size, case.most_blocks
 
+        beside = Beside(own.q.device)
+
         def pool(state: SimpleNamespace) -> None:
-            pool_new(keys, own.lengths, 1, size, "mean", own.pooled)
+            # Beside what follows, as in `HisaDecoder.step`: the open block is forced, whatever its score.
+            with beside.work():
+                pool_new(keys, own.lengths, 1, size, "mean", own.pooled)
 
         def blocks(state: SimpleNamespace) -> None:
             state.block_scores = own.pooled.new_empty(own.pooled.shape[:2])
@@ -194,6 +199,7 @@ def kernel_decode_hisa(*, paged: bool) -> Callable[[DecodeInputs], Sequence[Stag
         def choose_tokens(state: SimpleNamespace) -> None:
             state.indices = own.lengths.new_empty((batch, case.topk))
             best_tokens(state.scores, state.blocks, size, case.topk, state.indices)
+            beside.join()
 
         return [
             Stage("pool", pool),

@@ -147,6 +147,9 @@ def decode_blocks(heads: int, dim: int, dtype: str, block_size: int, forced: int
     batch, n_blocks = T.dynamic("batch"), T.dynamic("n_blocks")
     f32, bf16 = "float32", "bfloat16"
 
+    def rest_of(x: Any) -> Any:
+        return x - T.cast(T.cast(x, bf16), f32)
+
     @T.prim_func
     def main(
         q: T.Tensor((batch, heads, dim), dtype),
@@ -160,7 +163,7 @@ def decode_blocks(heads: int, dim: int, dtype: str, block_size: int, forced: int
             thread = T.get_thread_binding()
             q_tile = T.alloc_shared((heads, dim), bf16)
             gates = T.alloc_shared((heads,), f32)
-            rest = T.alloc_fragment((TILE, dim), f32)
+            x_tile = T.alloc_shared((TILE, dim), f32)
             summand = T.alloc_fragment((TILE, dim), bf16)
             acc = T.alloc_fragment((TILE, heads), f32)
             sums = T.alloc_fragment((TILE,), f32)
@@ -174,13 +177,18 @@ def decode_blocks(heads: int, dim: int, dtype: str, block_size: int, forced: int
                 for h in T.Parallel(heads):
                     gates[h] = weights[row, h]
                 for i, d in T.Parallel(TILE, dim):
-                    rest[i, d] = pooled[row, T.min(tile * TILE + i, n_blocks - 1), d]
+                    x_tile[i, d] = pooled[row, T.min(tile * TILE + i, n_blocks - 1), d]
                 T.clear(acc)
-                for _ in T.unroll(3):
-                    T.copy(rest, summand)
-                    T.gemm(summand, q_tile, acc, transpose_B=True)
-                    for i, d in T.Parallel(TILE, dim):
-                        rest[i, d] -= T.cast(summand[i, d], f32)
+                # Cut anew for each product: kept in registers, the rests would halve the blocks at work.
+                for i, d in T.Parallel(TILE, dim):
+                    summand[i, d] = T.cast(x_tile[i, d], bf16)
+                T.gemm(summand, q_tile, acc, transpose_B=True)
+                for i, d in T.Parallel(TILE, dim):
+                    summand[i, d] = T.cast(rest_of(x_tile[i, d]), bf16)
+                T.gemm(summand, q_tile, acc, transpose_B=True)
+                for i, d in T.Parallel(TILE, dim):
+                    summand[i, d] = T.cast(rest_of(rest_of(x_tile[i, d])), bf16)
+                T.gemm(summand, q_tile, acc, transpose_B=True)
                 for i, h in T.Parallel(TILE, heads):
                     acc[i, h] = T.max(acc[i, h], T.float32(0)) * gates[h]
                 T.reduce_sum(acc, sums, dim=1)
