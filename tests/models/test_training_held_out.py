@@ -24,7 +24,7 @@ HELD_OUT = [
     "In those years, the",
     "The papers agree that",
     "sails from",
-    "Reply with both",
+    "which that person",
     "The upshot concerning",
     "Put the matter of",
     "Utterance:",

@@ -18,9 +18,13 @@ PLAIN, COPIED, ANSWER, FIRST = 0, 1, 2, 3
 an answer's value, the one that shows whether it was found; ANSWER is the rest of it."""
 
 _ALL_KINDS: tuple[type[Maker], ...] = (NeedleMaker, *KINDS)
-FIRST_NAMES = tuple(f"{kind.name}{part}" for kind in _ALL_KINDS for part in ("", " (further)"))
+FIRST_NAMES = tuple(
+    f"{kind.name}{part}"
+    for kind in _ALL_KINDS
+    for part in ("", " (further)", " (alone)", " (alone, further)")
+)
 """What the classes from FIRST on stand for: by kind of question, the first byte that has to be found and
-further ones in the same answer."""
+further ones in the same answer; apart where the sequence asks nothing else."""
 
 _COPY_LEAD = 6  # bytes of a pasted span before its continuation is predictable
 _INTRODUCTIONS = [
@@ -98,9 +102,9 @@ def build_sequence(length: int, n_questions: int, rng: random.Random, mini: floa
         kind = rng.choices(list(KINDS), list(KINDS.values()))[0]
     maker = kind(rng, length)
     # Many long sequences ask little: a model that always sees answers before its own leans on them.
-    few = length > 2048 and rng.random() < 0.5
+    few = rng.random() < (0.6 if length > 2048 else 0.3 if length > 512 else 0.0)
     many = (n_questions, n_questions, n_questions // 2, max(1, n_questions // 8))
-    asked = _asked(maker, rng.choice((1, 1, 1, 3) if few else many), length)
+    asked = _asked(maker, rng.choice((1, 1, 1, 1, 3) if few else many), length)
     tail_size = sum(len(e.question) + len(e.answer) + len(e.end) + 2 for e in asked)
     separator = rng.choice((b" ", b"\n"))
     room = length - tail_size - sum(len(_closed(one, separator)) for e in asked for one in e.statements)
@@ -123,7 +127,7 @@ def build_sequence(length: int, n_questions: int, rng: random.Random, mini: floa
         text[: len(introduction)] = introduction
 
     # Where the questions of a sequence stand apart, each has only text right before it.
-    apart = length > 2048 and not maker.ordered and rng.random() < (0.5 if few else 0.3)
+    apart = length > 512 and not maker.ordered and rng.random() < (0.5 if few else 0.3)
     pieces = _placed(bytes(text), asked, others, maker, rng, apart=apart)
     ids: list[np.ndarray] = []
     classes: list[np.ndarray] = []
@@ -137,7 +141,7 @@ def build_sequence(length: int, n_questions: int, rng: random.Random, mini: floa
         classes.append(given)
 
     before = 0
-    first_class = FIRST + FIRST_NAMES.index(maker.name)
+    first_class = FIRST + FIRST_NAMES.index(maker.name) + (2 if len(asked) == 1 else 0)
     for point, piece in pieces:
         add(text[before:point], text_classes[before:point])
         before = point

@@ -49,12 +49,12 @@ PLAIN: tuple[Stage, ...] = (
     Stage(512, 64, 600, (2e-3, 2e-3), 12, repeats=0.1, mini=0.5, rows=24),
     Stage(1024, 32, 700, (2e-3, 1.5e-3), 16, repeats=0.1, mini=0.35, rows=32),
     Stage(2048, 48, 900, (1.5e-3, 1.5e-3), 24, mini=0.35, rows=16),
-    Stage(4096, 32, 1100, (1.5e-3, 8e-4), 48, mini=0.35, rows=24),
-    Stage(16384, 4, 1300, (8e-4, 5e-4), 64, mini=0.3),
-    Stage(8192, 4, 350, (5e-4, 5e-4), 48, budgets=(256, 512, 1024), mini=0.3),
+    Stage(4096, 32, 1100, (1.5e-3, 8e-4), 48, mini=0.3, rows=24),
+    Stage(16384, 4, 1300, (8e-4, 5e-4), 64, mini=0.25),
+    Stage(8192, 4, 350, (5e-4, 5e-4), 48, budgets=(256, 512, 1024), mini=0.25),
     Stage(65536, 1, 450, (5e-4, 3e-4), 128, mini=0.1),
     Stage(131072, 1, 380, (3e-4, 1e-4), 160),
-    Stage(32768, 1, 150, (1e-4, 1e-5), 96, budgets=(1024, 2048), mini=0.25),
+    Stage(32768, 1, 150, (1e-4, 1e-5), 96, budgets=(1024, 2048), mini=0.2),
 )
 """DeepSeek's recipe: the indexer learns by KL under dense attention, then both under the selection."""
 
