@@ -59,12 +59,12 @@ PLAIN: tuple[Stage, ...] = (
 """DeepSeek's recipe: the indexer learns by KL under dense attention, then both under the selection."""
 
 MINI: tuple[Stage, ...] = (
-    Stage(1024, 48, 400, (8e-4, 8e-4), 16, mini=0.7, rows=24),
-    Stage(4096, 12, 500, (8e-4, 6e-4), 32, mini=0.6, rows=32),
-    Stage(16384, 4, 500, (6e-4, 5e-4), 64, mini=0.4),
+    Stage(1024, 48, 400, (8e-4, 8e-4), 16, mini=0.5, rows=24),
+    Stage(4096, 12, 500, (8e-4, 6e-4), 32, mini=0.45, rows=32),
+    Stage(16384, 4, 500, (6e-4, 5e-4), 64, mini=0.35),
     Stage(65536, 1, 180, (5e-4, 3e-4), 96, mini=0.1),
     Stage(131072, 1, 100, (3e-4, 1.5e-4), 160),
-    Stage(16384, 2, 180, (1.5e-4, 2e-5), 64, budgets=(1024, 2048), mini=0.3),
+    Stage(16384, 2, 180, (1.5e-4, 2e-5), 64, budgets=(1024, 2048), mini=0.25),
 )
 """Teaches a finished plain checkpoint the `mini` suite's kinds of question, needles mixed in."""
 
