@@ -31,7 +31,7 @@ HELD_OUT = [
     "Intent:",
     "is headed",
     "Reply:",
-    "At dusk the",
+    "At dusk a boy",
     " lit?",
     "Gives back what is left of",
     "will be asked about",

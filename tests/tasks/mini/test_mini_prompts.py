@@ -18,7 +18,7 @@ FIRST_ROWS = {
     "main_point": "ebfe961f13f871cd5f706df8ea11a2532c72367f16e0dca7f36ecce4461677c8",
     "label": "e907ef754b20a76a23a8d0c2d0bbed8b46fd81f4bddd9688407bbb21d7efb671",
     "passage": "eef60dd76f3388829ec3f936ad4f9c6608282ba81979e96f3114db256c840587",
-    "count": "c2117f9cbc3a9437088df5b2811f361c174b16a4279218d645f87a42bb972a6f",
+    "count": "5abb2245928835e31f69094739d8656882abb08e5bef7e728da137dcbe1e4c95",
     "call": "dd0188f51f60493436732941e5c79ae36df079ee0a426bf39afd869387058717",
 }
 """SHA-256 of the prompt of each data set's first row."""

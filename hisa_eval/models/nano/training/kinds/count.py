@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 
-from hisa_eval.models.nano.training.exercise import Exercise, Maker
+from hisa_eval.models.nano.training.exercise import Exercise, Maker, word
 
 _STATEMENTS = [
     "The {k} was heard.",
@@ -13,6 +13,9 @@ _STATEMENTS = [
     "There was the {k} again.",
     "The {k} rang.",
     "Someone mentioned the {k}.",
+    "They spoke of the {k}.",
+    "He saw the {k}.",
+    "Again somebody asked for the {k}.",
 ]
 _QUESTIONS = [
     "How many times is the {k} in the text? The count of the {k} is",
@@ -34,7 +37,7 @@ class CountMaker(Maker):
 
     def __init__(self, rng: random.Random, length: int) -> None:
         super().__init__(rng, length)
-        mark = rng.choice((" ({i}).", " no. {i}.", ": {i}.", ", time {i}."))
+        mark = rng.choice((" ({i}).", " [{i}].", " no. {i}.", ": {i}.", f", {word(rng)} {{i}}."))
         self._statement = rng.choice(_STATEMENTS).removesuffix(".") + mark
         self._question = rng.choice(_QUESTIONS) if length > 512 else "The count of the {k} is"
 
