@@ -58,9 +58,9 @@ def test_other_kinds_ask_what_their_text_answers(
     for seed in range(12):
         sequence = build_sequence(length, 6, random.Random(seed), mini=1.0)
         assert len(sequence.ids) == len(sequence.classes) == length
-        assert not np.isin(sequence.classes, [FIRST, FIRST + 2]).any()
+        assert not np.isin(sequence.classes, [FIRST, FIRST + 3]).any()
         text = bytes(max(int(i) - BYTE_OFFSET, 0) for i in sequence.ids)
-        for at in np.flatnonzero(np.isin(sequence.classes, [first, first + 2])):
+        for at in np.flatnonzero(np.isin(sequence.classes, [first, first + 3])):
             end = at + int(np.flatnonzero(sequence.ids[at:] == EOS_ID)[0])
             answer = text[at:end].rstrip(b".")
             for part in answer.split(b", ") if kind.name == "chain" else [answer]:
@@ -149,7 +149,7 @@ def test_trains_saves_and_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert [entry["stage"] for entry in record["log"]] == ["128", "256-sparse", "256", "256"]
     assert all(len(entry["kl"]) == 2 and min(entry["kl"]) > 0 for entry in record["log"])
     assert record["log"][-1]["block"]
-    assert {name.split(" (")[0] for name in record["log"][0]["kinds"]} == {"needle"}
+    assert {name.split()[0] for name in record["log"][0]["kinds"]} == {"needle"}
     assert not any(name.startswith("needle") for name in record["log"][1]["kinds"])
     further = ["--start", str(tmp_path / "a"), "--from-stage", "2", "--out", str(tmp_path / "b")]
     monkeypatch.setattr("sys.argv", [*common, *further])

@@ -35,7 +35,7 @@ from hisa_eval.models.nano.training.loader import batches
 from hisa_eval.models.nano.training.sequences import ANSWER, COPIED, FIRST, FIRST_NAMES, PLAIN
 from hisa_eval.models.nano.training.stages import RECIPES, Stage
 
-_CLASS_SHARE = {PLAIN: 0.4, COPIED: 0.4, ANSWER: 0.6, FIRST: 1.0}
+_CLASS_SHARE = {PLAIN: 0.4, COPIED: 0.4, ANSWER: 0.6, FIRST: 1.4}
 _CLASS_NAMES = {PLAIN: "text", COPIED: "copied", ANSWER: "answer", FIRST: "first"}
 _LOG_EVERY = 50
 
