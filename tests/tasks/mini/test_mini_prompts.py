@@ -14,11 +14,11 @@ from hisa_tasks.sample import Tokenizer
 
 FIRST_ROWS = {
     "lookup": "c9cdf8f140f26d81f605621c4034b78e12bcaff9e7ccac2a8ac722c8b16a1d1a",
-    "two_documents": "813ccae194456b4d223435cab1797773f3159f3379674dcf10fac56810954979",
-    "main_point": "81558dcc7dceacb3f01e6d3282ed6729e2c722bfd2c74b00efae2d9e48e6f5a3",
+    "two_documents": "56d49d9f91b46289dd327d88e96f053e6e0291cdd3fcc756d57aac4a687562af",
+    "main_point": "ebfe961f13f871cd5f706df8ea11a2532c72367f16e0dca7f36ecce4461677c8",
     "label": "e907ef754b20a76a23a8d0c2d0bbed8b46fd81f4bddd9688407bbb21d7efb671",
     "passage": "eef60dd76f3388829ec3f936ad4f9c6608282ba81979e96f3114db256c840587",
-    "count": "c2117f9cbc3a9437088df5b2811f361c174b16a4279218d645f87a42bb972a6f",
+    "count": "5abb2245928835e31f69094739d8656882abb08e5bef7e728da137dcbe1e4c95",
     "call": "dd0188f51f60493436732941e5c79ae36df079ee0a426bf39afd869387058717",
 }
 """SHA-256 of the prompt of each data set's first row."""
@@ -43,8 +43,8 @@ def test_ends_word_for_word(byte_tokenizer: Tokenizer) -> None:
         task.sample(one, task.rows(one)[0], byte_tokenizer).prompt.split("\n\n")[-1] for one in task.names
     ]
     assert ends == [
-        "Look up the envoy of Jolkerz and the harbour which that person sails from.\n"
-        "Reply with both: The envoy of Jolkerz is",
+        "Look up the envoy of Jolkerz, then the harbour which that person sails from.\n"
+        "Reply: The envoy of Jolkerz and the harbour are",
         "Utterance: please bring back the yylkew\nIntent:",
         "dweindrund = flurvund_yoavrumb(",
     ]

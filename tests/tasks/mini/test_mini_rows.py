@@ -19,11 +19,11 @@ from hisa_tasks.sample import Tokenizer
 
 SHA256 = {
     "lookup": "9ba28d259726d552d1a0fad1e96dc6f2758f99822773edd0ef1399a4828e6283",
-    "two_documents": "8b1c4edf76df8e223e928f2791e3b445e0f8a35d8b2ea6b3071120d62662730c",
-    "main_point": "5e2951275078862207e44a1ee3406a550c8dd352852f3b14c269b62f11802014",
+    "two_documents": "65827532717bf54f1a8cc447a61127f09c98261f0652f59a39782d73baf15b80",
+    "main_point": "d2a095f13442e0bf0fc8e508749670d173f6e3f9004fbce44297376b151c13b2",
     "label": "5e27a44625f1fdb4cecc3025b5adc5d8074b6f44d8a936e68ae404a24c0f2f55",
     "passage": "566a98d297bd054fb9c96d3597f928c2d47a140e7d550ca9335678ce5e721dfb",
-    "count": "8454ae0aa49406e29fdb7ae8ce5acbaa8012576d059e7755d6d59e72f71300bb",
+    "count": "90772dee6e3f23837d22f31a1531e3f1c7a5a043eb3a4ee123bf2b23dbbb3b41",
     "call": "e963a9cebcef6a4e8374f092b16f8c15781387ba78a70e0da127f35ba5910105",
 }
 
@@ -44,7 +44,7 @@ def read_lookup(question: str, context: str) -> str:
 
 
 def read_two_documents(question: str, context: str) -> str:
-    key = found(r"The (\w+ of \w+) is$", question)
+    key = found(r"The (\w+ of \w+) and the harbour are$", question)
     person = found(rf"the {key} is (\w+)\.", context)
     harbour = found(rf"{person} sails from (\w+)\.", context)
     return f" {person}, {harbour}."
@@ -67,7 +67,7 @@ def read_passage(question: str, context: str) -> str:
 
 def read_count(question: str, context: str) -> str:
     lamp = found(r"of the (\w+) is$", question)
-    return f" {context.count(f'At dusk the {lamp} was lit,')}."
+    return f" {context.count(f'At dusk a boy lit the {lamp} (')}."
 
 
 def read_call(question: str, context: str) -> str:

@@ -14,13 +14,14 @@ from hisa_eval.models.nano.training.needles import NeedleMaker
 from hisa_eval.models.nano.training.text import haystack, source_code
 
 PLAIN, COPIED, ANSWER, FIRST = 0, 1, 2, 3
-"""Classes of target bytes, each with its own share of the loss. FIRST and all above it are the first byte of
-an answer's value, the one that shows whether it was found; ANSWER is the rest of it."""
+"""Classes of target bytes, each with its own share of the loss. FIRST and all above it are the bytes of an
+answer that show whether it was found, and the mark that ends it; ANSWER is the rest of it."""
 
 _ALL_KINDS: tuple[type[Maker], ...] = (NeedleMaker, *KINDS)
-FIRST_NAMES = tuple(f"{kind.name}{part}" for kind in _ALL_KINDS for part in ("", " (further)"))
-"""What the classes from FIRST on stand for: by kind of question, the first byte that has to be found and
-further ones in the same answer."""
+_PARTS = ("", " further", " end", " alone", " alone further", " alone end")
+FIRST_NAMES = tuple(f"{kind.name}{part}" for kind in _ALL_KINDS for part in _PARTS)
+"""What the classes from FIRST on stand for, by kind of question: the first byte that has to be found, further
+ones in the same answer, and its end; apart where the sequence asks nothing else."""
 
 _COPY_LEAD = 6  # bytes of a pasted span before its continuation is predictable
 _INTRODUCTIONS = [
@@ -98,9 +99,9 @@ def build_sequence(length: int, n_questions: int, rng: random.Random, mini: floa
         kind = rng.choices(list(KINDS), list(KINDS.values()))[0]
     maker = kind(rng, length)
     # Many long sequences ask little: a model that always sees answers before its own leans on them.
-    few = length > 2048 and rng.random() < 0.5
+    few = rng.random() < (0.6 if length > 2048 else 0.3 if length > 512 else 0.0)
     many = (n_questions, n_questions, n_questions // 2, max(1, n_questions // 8))
-    asked = _asked(maker, rng.choice((1, 1, 1, 3) if few else many), length)
+    asked = _asked(maker, rng.choice((1, 1, 1, 1, 3) if few else many), length)
     tail_size = sum(len(e.question) + len(e.answer) + len(e.end) + 2 for e in asked)
     separator = rng.choice((b" ", b"\n"))
     room = length - tail_size - sum(len(_closed(one, separator)) for e in asked for one in e.statements)
@@ -123,7 +124,7 @@ def build_sequence(length: int, n_questions: int, rng: random.Random, mini: floa
         text[: len(introduction)] = introduction
 
     # Where the questions of a sequence stand apart, each has only text right before it.
-    apart = length > 2048 and not maker.ordered and rng.random() < (0.5 if few else 0.3)
+    apart = length > 512 and not maker.ordered and rng.random() < (0.5 if few else 0.3)
     pieces = _placed(bytes(text), asked, others, maker, rng, apart=apart)
     ids: list[np.ndarray] = []
     classes: list[np.ndarray] = []
@@ -137,7 +138,7 @@ def build_sequence(length: int, n_questions: int, rng: random.Random, mini: floa
         classes.append(given)
 
     before = 0
-    first_class = FIRST + FIRST_NAMES.index(maker.name)
+    first_class = FIRST + FIRST_NAMES.index(maker.name) + (3 if len(asked) == 1 else 0)
     for point, piece in pieces:
         add(text[before:point], text_classes[before:point])
         before = point
@@ -151,7 +152,7 @@ def build_sequence(length: int, n_questions: int, rng: random.Random, mini: floa
         answer_classes[piece.firsts[0]] = first_class
         add(answer, answer_classes)
         ids.append(np.array([EOS_ID], dtype=np.int64))
-        classes.append(np.array([ANSWER], dtype=np.uint8))
+        classes.append(np.array([first_class + 2], dtype=np.uint8))
     add(text[before:], text_classes[before:])
     return _cut_to(length, np.concatenate(ids), np.concatenate(classes))
 

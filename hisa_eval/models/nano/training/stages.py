@@ -83,66 +83,59 @@ PLAIN: Recipe = (
     Stage(512, 64, 600, (2e-3, 2e-3), 12, repeats=0.1, mini=0.5, rows=24),
     Stage(1024, 32, 700, (2e-3, 1.5e-3), 16, repeats=0.1, mini=0.35, rows=32),
     Stage(2048, 48, 900, (1.5e-3, 1.5e-3), 24, mini=0.35, rows=16),
-    Stage(4096, 32, 1100, (1.5e-3, 8e-4), 48, mini=0.35, rows=24),
-    Stage(16384, 4, 1300, (8e-4, 5e-4), 64, mini=0.3),
-    Stage(8192, 4, 350, (5e-4, 5e-4), 48, budgets=(256, 512, 1024), mini=0.3),
+    Stage(4096, 32, 1100, (1.5e-3, 8e-4), 48, mini=0.3, rows=24),
+    Stage(16384, 4, 1300, (8e-4, 5e-4), 64, mini=0.25),
+    Stage(8192, 4, 350, (5e-4, 5e-4), 48, budgets=(256, 512, 1024), mini=0.25),
     Stage(65536, 1, 450, (5e-4, 3e-4), 128, mini=0.1),
     Stage(131072, 1, 380, (3e-4, 1e-4), 160),
-    Stage(32768, 1, 150, (1e-4, 1e-5), 96, budgets=(1024, 2048), mini=0.25),
     Mixture(
         (
+            Stage(1024, 48, 300, _ANY, 16, mini=0.6, rows=24),
             Stage(4096, 32, 450, _ANY, 48, mini=0.4, rows=24),
             Stage(16384, 4, 1400, _ANY, 64, mini=0.3),
-            Stage(65536, 1, 750, _ANY, 128, mini=0.1),
-            Stage(131072, 1, 240, _ANY, 160),
-            Stage(8192, 4, 450, _ANY, 48, budgets=(256, 512, 1024), mini=0.3),
-            Stage(32768, 1, 110, _ANY, 96, budgets=(1024, 2048), mini=0.2),
+            Stage(65536, 1, 700, _ANY, 128, mini=0.1),
+            Stage(131072, 1, 230, _ANY, 160),
+            Stage(8192, 4, 400, _ANY, 48, budgets=(256, 512, 1024), mini=0.3),
+            Stage(32768, 1, 100, _ANY, 96, budgets=(1024, 2048), mini=0.2),
         ),
-        lr=(6e-4, 1.5e-5),
+        lr=(6e-4, 2e-5),
         average=0.995,
     ),
+    Stage(32768, 1, 90, (2e-5, 5e-6), 96, budgets=(1024, 2048), mini=0.2),
 )
 """DeepSeek's recipe: the indexer learns by KL under dense attention, then both under the selection."""
 
-MINI: Recipe = (
-    Stage(1024, 48, 400, (8e-4, 8e-4), 16, mini=0.7, rows=24),
-    Stage(4096, 12, 500, (8e-4, 6e-4), 32, mini=0.6, rows=32),
-    Stage(16384, 4, 500, (6e-4, 5e-4), 64, mini=0.4),
-    Stage(65536, 1, 180, (5e-4, 3e-4), 96, mini=0.1),
-    Stage(131072, 1, 100, (3e-4, 1.5e-4), 160),
-    Stage(16384, 2, 180, (1.5e-4, 2e-5), 64, budgets=(1024, 2048), mini=0.3),
-)
-"""Teaches a finished plain checkpoint the `mini` suite's kinds of question, needles mixed in."""
-
 _BLOCKS = (32, 64, 128)
 
+
+def _hierarchical(
+    length: int, batch: int, steps: int, questions: int, budgets: tuple[int, ...] = (), mini: float = 0.3
+) -> Stage:
+    return Stage(
+        length,
+        batch,
+        steps,
+        _ANY,
+        questions,
+        budgets=budgets,
+        mini=mini,
+        rows=96,
+        block_sizes=_BLOCKS,
+        through=True,
+    )
+
+
 HIERARCHICAL: Recipe = (
-    Stage(8192, 6, 400, (8e-4, 8e-4), 48, mini=0.3, rows=96, block_sizes=_BLOCKS, through=True),
-    Stage(32768, 1, 350, (6e-4, 5e-4), 64, mini=0.3, rows=96, block_sizes=_BLOCKS, through=True),
-    Stage(
-        8192,
-        4,
-        150,
-        (4e-4, 4e-4),
-        48,
-        budgets=(256, 512, 1024),
-        mini=0.3,
-        rows=96,
-        block_sizes=_BLOCKS,
-        through=True,
-    ),
-    Stage(131072, 1, 130, (4e-4, 1.5e-4), 128, rows=96, block_sizes=_BLOCKS, through=True),
-    Stage(
-        16384,
-        2,
-        150,
-        (1.5e-4, 2e-5),
-        64,
-        budgets=(1024, 2048),
-        mini=0.3,
-        rows=96,
-        block_sizes=_BLOCKS,
-        through=True,
+    Mixture(
+        (
+            _hierarchical(8192, 6, 400, 48),
+            _hierarchical(32768, 1, 350, 64),
+            _hierarchical(131072, 1, 120, 128, mini=0.0),
+            _hierarchical(8192, 4, 150, 48, budgets=(256, 512, 1024)),
+            _hierarchical(16384, 2, 150, 64, budgets=(1024, 2048)),
+        ),
+        lr=(8e-4, 2e-5),
+        average=0.99,
     ),
 )
 """Trains a finished plain checkpoint on with a block-level loss that reaches the backbone too."""
@@ -160,4 +153,4 @@ SMOKE: Recipe = (
 )
 """Five tiny stages that touch every code path; for tests."""
 
-RECIPES: dict[str, Recipe] = {"plain": PLAIN, "mini": MINI, "hier": HIERARCHICAL, "smoke": SMOKE}
+RECIPES: dict[str, Recipe] = {"plain": PLAIN, "hier": HIERARCHICAL, "smoke": SMOKE}

@@ -5,8 +5,6 @@ The plain model, DeepSeek's recipe:
 A training that was cut in two goes on with --start FOLDER --from-stage N.
 The second model, its indexer trained on with a block-level loss:
     python -m hisa_eval.models.nano.training.train --recipe hier --start build/nano --out build/nano-hier
-The questions of the `mini` suite for a finished plain model that was trained without them:
-    python -m hisa_eval.models.nano.training.train --recipe mini --start build/nano --out build/nano-mini
 """
 
 from __future__ import annotations
@@ -37,7 +35,7 @@ from hisa_eval.models.nano.training.loader import batches
 from hisa_eval.models.nano.training.sequences import ANSWER, COPIED, FIRST, FIRST_NAMES, PLAIN
 from hisa_eval.models.nano.training.stages import RECIPES, Mixture, Stage
 
-_CLASS_SHARE = {PLAIN: 0.4, COPIED: 0.4, ANSWER: 0.6, FIRST: 1.0}
+_CLASS_SHARE = {PLAIN: 0.4, COPIED: 0.4, ANSWER: 0.6, FIRST: 1.4}
 _CLASS_NAMES = {PLAIN: "text", COPIED: "copied", ANSWER: "answer", FIRST: "first"}
 _LOG_EVERY = 50
 

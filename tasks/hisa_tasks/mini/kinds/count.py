@@ -11,7 +11,7 @@ from hisa_tasks.mini.text import hide
 from hisa_tasks.mini.words import Names
 
 MOST = 5
-STATEMENT = "At dusk the {k} was lit, evening {i}."
+STATEMENT = "At dusk a boy lit the {k} ({i})."
 QUESTION = "How many times was the {k} lit?\nReply: The count of the {k} is"
 
 

@@ -10,11 +10,19 @@ from hisa_tasks.niah.needles.words import word_list
 
 STATEMENT = "The upshot concerning {k} is that {s}."
 SENTENCES = (
-    "the {a} {n} was worth more than the {a} {n} and the {n} together",
-    "no {n} should be sold before the {a} {n} has been mended",
-    "every {a} {n} goes to the keeper of the {n} and the {n}",
-    "the {n} must stay beside the {a} {n} until the {n} is full",
+    "the {a} {n} {v} {p} every {n}",
+    "no {n} {v} {p} the {a} {n}",
+    "one {a} {n} {v} {p} another {a} {n}",
+    "either {n} or {a} {n} {v} {p} the {n}",
 )
+VERBS = (
+    "may rust", "will float", "must vanish", "should sleep", "could wobble", "might freeze", "will echo",
+    "may rot", "must glow", "should tumble", "could multiply", "might sink", "will shrink", "may burst",
+)  # fmt: skip
+PLACES = (
+    "beneath", "behind", "without", "beyond", "like", "against", "around", "despite", "inside", "before",
+    "opposite", "underneath", "alongside", "throughout",
+)  # fmt: skip
 QUESTION = "Put the matter of {k} into one sentence.\nReply: The upshot concerning {k} is that"
 
 
@@ -34,7 +42,8 @@ def build(n_chars: int, n_questions: int, *parts: str | int) -> Context:
 
 def _sentence(draws: Draws) -> str:
     text = draws.choice(SENTENCES)
-    for slot, words in (("{a}", "adjectives"), ("{n}", "nouns")):
+    words = {"{a}": word_list("adjectives"), "{n}": word_list("nouns"), "{v}": VERBS, "{p}": PLACES}
+    for slot, choices in words.items():
         while slot in text:
-            text = text.replace(slot, draws.choice(word_list(words)), 1)
+            text = text.replace(slot, draws.choice(choices), 1)
     return text

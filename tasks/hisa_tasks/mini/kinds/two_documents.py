@@ -14,7 +14,8 @@ FIRST = (
 )
 SECOND = "{p} sails from {z}."
 QUESTION = (
-    "Look up the {r} of {n} and the harbour which that person sails from.\nReply with both: The {r} of {n} is"
+    "Look up the {r} of {n}, then the harbour which that person sails from.\n"
+    "Reply: The {r} of {n} and the harbour are"
 )
 
 

@@ -14,20 +14,21 @@ _FIRST = [
 ]
 _GAPS = ["", "", "", ", it is said,", " for many years", ", we read,"]
 _SECOND = [
-    ("lives in", "where does that one live"),
-    ("was born in", "where was that one born"),
-    ("works at", "where does that one work"),
-    ("belongs to", "to whom does that one belong"),
-    ("came from", "where did that one come from"),
-    ("studied in", "where did that one study"),
-    ("moved to", "where did that one move"),
-    ("died in", "where did that one die"),
+    ("lives in", "home"),
+    ("was born in", "birthplace"),
+    ("works at", "workplace"),
+    ("belongs to", "owner"),
+    ("came from", "origin"),
+    ("studied in", "school"),
+    ("moved to", "town"),
+    ("died in", "grave"),
 ]
 _QUESTIONS = [
-    "Who is the {r} of {n}, and {w}? The {r} of {n} is",
-    "Name the {r} of {n} and say: {w}?\nAnswer: The {r} of {n} is",
-    "{w}, the {r} of {n}? The {r} of {n} is",
-    "Question: who was the {r} of {n}, and {w}?\nThe {r} of {n} was",
+    "Who is the {r} of {n}, and what is that one's {w}? The {r} of {n} and the {w} are",
+    "Name the {r} of {n} and that one's {w}.\nAnswer: The {r} of {n} and the {w} are",
+    "Which {w} has the {r} of {n}? The {r} of {n} and the {w} are",
+    "Question: who was the {r} of {n}, with the {w}?\n{n}'s {r} and the {w} are",
+    "Find the {w} of the {r} of {n}. {n}'s {r} and {w} are",
 ]
 _HEADINGS = ["", "", "\n\nDocument {i}:\n", "\n\nText {i}. ", "\n[{i}] "]
 
@@ -56,7 +57,7 @@ class ChainMaker(Maker):
         owner, person = self.fresh("name"), self.fresh("name")
         place = word(rng).capitalize()
         fields = {"r": rng.choice(self._relations), "n": owner, "g": self._gap, "w": self._where}
-        question = self._question if self.length > 512 else "The {r} of {n} is"
+        question = self._question if self.length > 512 else "The {r} of {n} and the {w} are"
         return Exercise(
             (
                 self._document(self._first.format(p=person, **fields)),

@@ -19,9 +19,9 @@ _FIELDS = [
 
 
 class LabelMaker(Maker):
-    """Examples such as "Text: old wooden bridge", "Type: road": a cue word decides the label.
+    """Examples such as "Text: old wooden bridge", "Type: road": the last word decides the label.
 
-    The label of the last example is that of the earlier ones with the same cue; the other words differ.
+    The label of the last example is that of the earlier ones with the same last word; the others differ.
     """
 
     name = "label"
@@ -33,7 +33,6 @@ class LabelMaker(Maker):
         self._labels = [word(rng).capitalize() for _ in range(rng.choice((2, 4, 6, 8, 12)))]
         self._fillers = [word(rng) for _ in range(rng.choice((6, 20, 100)))]
         self._end = rng.choice(("\n", "\n\n"))
-        self._last = rng.random() < 0.75
         self._most = rng.choice((1, 1, 2, 3))
         self._long = 3 if length <= 512 else rng.choice((3, 6, 12))
         self.text_share = rng.choice((0.05, 0.05, 0.4))
@@ -43,8 +42,7 @@ class LabelMaker(Maker):
 
     def _example(self, cue: str) -> str:
         words = self.rng.choices(self._fillers, k=self.rng.randint(1, self._long))
-        words.insert(len(words) if self._last else self.rng.randint(0, len(words)), cue)
-        return f"{self._text}: {' '.join(words)}\n{self._label}:"
+        return f"{self._text}: {' '.join((*words, cue))}\n{self._label}:"
 
     def make(self) -> Exercise:
         cue, label = self.fresh(), self.rng.choice(self._labels)
