@@ -146,16 +146,16 @@ def test_trains_saves_and_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr("sys.argv", [*common, "--out", str(tmp_path / "a")])
     train.main()
     (record,) = json.loads((tmp_path / "a" / "training.json").read_text())["parts"]
-    assert [entry["stage"] for entry in record["log"]] == ["128", "256-sparse", "256", "256"]
+    assert [entry["stage"] for entry in record["log"]] == ["128", "256-sparse", "256", "256", "mixture"]
     assert all(len(entry["kl"]) == 2 and min(entry["kl"]) > 0 for entry in record["log"])
-    assert record["log"][-1]["block"]
+    assert record["log"][3]["block"]
     assert {name.split()[0] for name in record["log"][0]["kinds"]} == {"needle"}
     assert not any(name.startswith("needle") for name in record["log"][1]["kinds"])
     further = ["--start", str(tmp_path / "a"), "--from-stage", "2", "--out", str(tmp_path / "b")]
     monkeypatch.setattr("sys.argv", [*common, *further])
     train.main()
     parts = json.loads((tmp_path / "b" / "training.json").read_text())["parts"]
-    assert [len(part["log"]) for part in parts] == [4, 2]
+    assert [len(part["log"]) for part in parts] == [5, 3]
 
 
 @pytest.mark.parametrize("through", [False, True])
