@@ -31,6 +31,9 @@ _PACKAGES = (
     "tilelang",
     "triton",
 )
+CLAIM = "HISA_EVAL_REVISION"
+"""Names the revision of sources that were copied without their history."""
+
 _SOURCES = ("hisa_eval", "kernels", "tasks")
 _IDENTITY = ("command", "seed", "indexers", "task_data", "model")
 _LATE = ("model", "device", "task_data")
@@ -61,17 +64,20 @@ def git_facts(package: Path | None = None) -> dict[str, Any] | None:
         package: Folder of the package; the running one by default.
 
     Returns:
-        `{"revision", "dirty"}`, or None where the package is not tracked by git.
+        `{"revision", "dirty"}`. Where the package is not tracked by git, the revision is what the environment
+        variable `HISA_EVAL_REVISION` claims, dirty is None (nobody looked), and None is returned without it.
     """
     package = package or Path(hisa_eval.__file__).parent
+    claimed = os.environ.get(CLAIM)
+    untracked = {"revision": claimed, "dirty": None} if claimed else None
     try:
         if not _git(package, "ls-files", "--", "__init__.py"):
-            return None
+            return untracked
         root = package.parent
         revision = _git(root, "rev-parse", "HEAD")
         dirty = bool(_git(root, "status", "--porcelain", "--", *_SOURCES))
     except (OSError, subprocess.SubprocessError):
-        return None
+        return untracked
     return {"revision": revision, "dirty": dirty}
 
 

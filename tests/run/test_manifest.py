@@ -89,6 +89,15 @@ def test_git_facts_inside_and_outside_a_checkout(tmp_path: Path) -> None:
     assert git_facts(package) == {**facts, "dirty": True}
 
 
+def test_a_copy_without_history_may_name_its_revision(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HISA_EVAL_REVISION", "abc123")
+    assert git_facts(tmp_path) == {"revision": "abc123", "dirty": None}
+    monkeypatch.delenv("HISA_EVAL_REVISION")
+    assert git_facts(tmp_path) is None
+
+
 def test_resumed_session_says_what_changed() -> None:
     first = collect_environment(command="niah", argv=["niah"])
     manifest = new_manifest({"a": 1}, first)
