@@ -18,7 +18,7 @@ def longbench(
     truncate: options.Truncate = None,
     max_prompt_tokens: options.MaxPromptTokens = None,
     code_similarity: options.CodeSimilarity = None,
-    model: options.ModelName = None,
+    model: options.LongBenchModel = None,
     indexer: options.Indexers = None,
     topk: options.TopK = None,
     device: options.Device = None,
@@ -37,7 +37,7 @@ def longbench(
 ) -> None:
     """Ask LongBench's official rows with the official prompts, once per indexer, and score them officially.
 
-    Without --data or --suite it asks `mini`: generated questions in LongBench's schema that the nano model
+    Without --data or --suite it asks `mini`: generated questions in LongBench's schema that the model nano-mini
     can answer. They are not LongBench. Nothing is cut unless you say so. Giving the same command again
     resumes a run that was stopped.
 

@@ -146,6 +146,17 @@ Indexers = Annotated[
     ),
 ]
 ModelName = Annotated[str | None, _option("model", "Who answers (hisa-eval list models).", MODEL, "NAME")]
+LongBenchModel = Annotated[
+    str | None,
+    _option(
+        "model",
+        "Who answers (hisa-eval list models).",
+        MODEL,
+        "NAME",
+        "nano-mini for mini, else nano",
+        LONGBENCH,
+    ),
+]
 TopK = Annotated[int | None, _option("topk", "Token budget k of the indexer.", MODEL, "K", "the model's own")]
 Device = Annotated[str | None, _option("device", "auto, cpu or cuda.", MODEL, "NAME")]
 Dtype = Annotated[

@@ -50,8 +50,12 @@ LONGBENCH: dict[str, Any] = {
     "max_prompt_tokens": None,
     "code_similarity": "difflib",
     **_ANSWERER,
+    "model": None,
 }
 """The same of `hisa-eval longbench`."""
+
+MINI_MODEL = "nano-mini"
+"""Who answers the suite `mini` where no model is named."""
 
 RESULTS = "results"
 """Folder that runs land in unless `--out` names one."""

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
-from hisa_eval.config.defaults import LONGBENCH
+from hisa_eval.config.defaults import LONGBENCH, MINI_MODEL, NIAH
 from hisa_eval.config.settings import RunSettings, joined, validated
 
 
@@ -40,8 +40,11 @@ def longbench_settings(
 ) -> LongBenchSettings:
     """Validate raw values; defaults fill the rest. See `hisa_eval.config.settings.validated`.
 
-    Where no suite is named it is `v1` if data are given, else `mini`, which needs none.
+    Where no suite is named it is `v1` if data are given, else `mini`, which needs none; where no model is
+    named, `mini` is put to the one that was trained for it.
     """
     if values.get("suite") is None:
         values = {**values, "suite": "mini" if values.get("data") is None else "v1"}
+    if values.get("model") is None:
+        values = {**values, "model": MINI_MODEL if values["suite"] == "mini" else NIAH["model"]}
     return validated(LongBenchSettings, "longbench", LONGBENCH, values, sources)

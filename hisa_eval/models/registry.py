@@ -20,6 +20,10 @@ _EMBEDDED: Mapping[str, str] = {
         "Embedded byte-level DeepSeek-V3.2 of 1.9 M parameters, indexer trained by DeepSeek's recipe alone "
         "(KL to the attention, dense then sparse); it knows nothing but finding and copying."
     ),
+    "nano-mini": (
+        "The same architecture, trained by the same recipe on the questions of the mini suite too; it finds "
+        "needles less surely beyond 32K than nano does."
+    ),
     "nano-hier": (
         "The nano model trained on with a block-level loss on pooled keys, so that block selection finds "
         "what token selection would; not DeepSeek's recipe."

@@ -50,3 +50,10 @@ def test_a_list_of_tasks_in_a_file_reads_like_the_flag(
     assert merged.sources["tasks"] == f"file {file}"
     settings = make(merged.values, merged.sources)
     assert (settings.tasks, settings.seed) == ("one,two", 4)
+
+
+def test_mini_is_asked_of_the_model_that_was_trained_for_it() -> None:
+    merged = layer({}, None, LONGBENCH)
+    assert longbench_settings(merged.values).model == "nano-mini"
+    assert longbench_settings({**merged.values, "data": "folder"}).model == "nano"
+    assert longbench_settings({**merged.values, "model": "nano"}).model == "nano"

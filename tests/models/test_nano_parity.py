@@ -14,7 +14,7 @@ from hisa_eval.models.transformers_dsa.session import Session
 from hisa_tasks.niah import NiahTask
 
 LENGTH = 2432  # 2304 prompt tokens: 256 rows see more than k = 2048 keys
-NAMES = ("nano", "nano-hier")
+NAMES = ("nano", "nano-mini", "nano-hier")
 
 
 def prompt(name: str) -> list[int]:

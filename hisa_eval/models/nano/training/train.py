@@ -247,7 +247,17 @@ def main() -> None:
     }
     earlier = args.start / "training.json" if args.from_stage and args.start else None
     parts = json.loads(earlier.read_text())["parts"] if earlier and earlier.exists() else []
-    (args.out / "training.json").write_text(json.dumps({"parts": [*parts, record]}, indent=1) + "\n")
+    (args.out / "training.json").write_text(written([*parts, record]))
+
+
+def written(parts: list[dict[str, Any]]) -> str:
+    """Records of trainings as JSON, each entry of a log on a line of its own."""
+    pieces = []
+    for part in parts:
+        facts = json.dumps({name: value for name, value in part.items() if name != "log"}, indent=1)
+        log = ",\n".join(f"  {json.dumps(entry)}" for entry in part["log"])
+        pieces.append(f'{facts[:-2]},\n "log": [\n{log}\n ]\n}}')
+    return '{"parts": [' + ",\n".join(pieces) + "]}\n"
 
 
 if __name__ == "__main__":
