@@ -37,7 +37,7 @@ def longbench(
 ) -> None:
     """Ask LongBench's official rows with the official prompts, once per indexer, and score them officially.
 
-    Without --data or --suite it asks `mini`: generated questions in LongBench's schema that the model nano-mini
+    Without --data or --suite it asks `mini`: generated questions in LongBench's schema that an embedded model
     can answer. They are not LongBench. Nothing is cut unless you say so. Giving the same command again
     resumes a run that was stopped.
 

@@ -153,7 +153,7 @@ LongBenchModel = Annotated[
         "Who answers (hisa-eval list models).",
         MODEL,
         "NAME",
-        "nano-mini for mini, else nano",
+        "nano; nano-mini for mini",
         LONGBENCH,
     ),
 ]
