@@ -118,6 +118,8 @@ def sparse_mla_warp(dim: int, value: int, tile: int, stages: int) -> Any:
                 )
             T.sync_warp()
             T.copy(q_tile, q_frag)
+            # What is written next may lie where the queries lay.
+            T.sync_warp()
             T.fill(acc, 0)
             T.fill(total, 0)
             T.fill(top, LOWEST)
