@@ -73,6 +73,13 @@ def describe(name: str) -> dict[str, Any]:
     """
     if name == "ruler":
         return {"kind": "task", "name": name, "summary": available()[name], "tasks": ruler_tasks()}
+    if name == "mini":
+        from hisa_tasks.longbench.catalog import CATEGORIES, MINI
+
+        kinds = {
+            one.name: f"{CATEGORIES[one.category].title}, scored by {one.metric}" for one in MINI.values()
+        }
+        return {"kind": "task", "name": name, "summary": available()[name], "tasks": kinds}
     if name in ruler_tasks():
         from hisa_tasks.ruler.catalog import describe as describe_ruler
 
