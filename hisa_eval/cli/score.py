@@ -86,7 +86,8 @@ def _print_lines(lines: list[dict[str, Any]]) -> None:
     import json
 
     for line in lines:
-        print(json.dumps(line, ensure_ascii=False))
+        # Escaped: ids may hold line separators, and what reads this may have no UTF-8.
+        print(json.dumps(line))
 
 
 def _print_run(run: Path, totals: Any) -> None:

@@ -27,7 +27,7 @@ def score_longbench(path: Path, rules: Rules) -> Scores:
     """Score `{id, dataset, pred, answers, all_classes, length}`.
 
     `id` may be missing (the line's number stands in), so may `dataset` where the file bears the data set's
-    name: the official prediction files are read as they are. `all_classes` is needed for trec and lsht,
+    name: the official prediction files are read as they are. `all_classes` is read for trec and lsht alone,
     `length` for LongBench-E's buckets. Lines of code completion get the score of every variant.
 
     Raises:
@@ -40,10 +40,12 @@ def score_longbench(path: Path, rules: Rules) -> Scores:
     rows = []
     for line in read_lines(path):
         name = of_file if of_file and "dataset" not in line.values else line.text("dataset")
-        prediction, answers = strip_thinking(line.text("pred"), rules.thinking), line.texts("answers")
-        classes = line.optional_texts("all_classes")
         with line.input_errors():
-            is_code = find_dataset(name).metric == "code-similarity"
+            metric = find_dataset(name).metric
+        is_code = metric == "code-similarity"
+        prediction, answers = strip_thinking(line.text("pred"), rules.thinking), line.answers("answers")
+        classes = line.optional_texts("all_classes") if metric == "classification" else None
+        with line.input_errors():
             scores = {
                 one: score_answer(name, answers, prediction, classes, code=one)
                 for one in (variants if is_code else (rules.code,))
@@ -72,8 +74,7 @@ def score_longbench_v2(path: Path, rules: Rules) -> Scores:
     rows = []
     parts: dict[str, list[float]] = {}
     for line in read_lines(path):
-        given = line.values.get("answer", line.values.get("answers"))
-        answers = line.texts("answers") if isinstance(given, list) else [line.text("answer", "answers")]
+        answers = line.answers("answer", "answers")
         prediction = strip_thinking(line.text("response", "pred"), rules.thinking)
         score = multiple_choice(answers, prediction)
         extra = {"choice": chosen_letter(prediction)}

@@ -88,6 +88,24 @@ def test_official_prediction_files_are_read_as_they_are(inside: Command, tmp_pat
     assert "average" not in totals
 
 
+def test_lines_in_other_shapes(inside: Command, tmp_path: Path) -> None:
+    path = write(
+        tmp_path,
+        "\ufeff" + json.dumps({**GOOD, "answers": "Ada"}),
+        "\r",
+        json.dumps({**GOOD, "id": 7, "all_classes": "none"}) + "\r",
+        {**GOOD, "id": "\u2028书"},
+        {"_id": "x", "id": None, "dataset": "passage_count", "pred": "12", "answers": [12]},
+        {**GOOD, "id": 7, "dataset": "trec", "pred": "Ada", "all_classes": []},
+        {"dataset": "trec_e", "pred": "\nAda\nBen", "answers": ["Ada"], "all_classes": ["Ada", "Ben"]},
+    )
+    rows, totals = scored(inside("score", "--predictions", path, "--json"))
+    assert [row["id"] for row in rows] == ["a", 7, "\u2028书", "x", 7, "trec_e:7"]
+    assert [row["score"] for row in rows] == pytest.approx([2 / 3, 2 / 3, 2 / 3, 1, 0, 1])
+    assert totals["n"] == 6
+    assert "by_length" not in totals["datasets"]["trec_e"]
+
+
 def test_a_table_for_people(inside: Command, tmp_path: Path) -> None:
     done = inside("score", "--predictions", write(tmp_path, GOOD))
     assert done.returncode == 0
@@ -172,7 +190,10 @@ def test_a_run_is_scored_again_from_its_store(inside: Command, tmp_path: Path) -
         ({"id": "a"}, "line 2: field 'dataset' is missing – give every line 'dataset'"),
         ({**GOOD, "dataset": "quasper"}, "unknown LongBench data set 'quasper' – did you mean 'qasper'?"),
         ({**GOOD, "pred": None}, "line 2: field 'pred' is null, not text – mend that line"),
-        ({**GOOD, "answers": "Ada"}, "line 2: field 'answers' is \"Ada\", not a list of texts – "),
+        ({**GOOD, "answers": None}, "line 2: field 'answers' is null, not a list of texts – "),
+        ({**GOOD, "answers": [["Ada"]]}, "line 2: field 'answers' is [[\"Ada\"]], not a list of texts – "),
+        ({**GOOD, "dataset": "lsht", "all_classes": "体育"}, "field 'all_classes' is \"体育\", not a list"),
+        ("[" * 100_000, "line 2 is damaged (not valid JSON, "),
         ({**GOOD, "dataset": "trec"}, "trec is scored against its classes, and none are given – "),
         ({**GOOD, "length": "long"}, "field 'length' is \"long\", not a number"),
         ({**GOOD, "id": [1]}, "field 'id' is [1], not text or a whole number"),
@@ -213,7 +234,8 @@ def test_wrong_use(inside: Command, tmp_path: Path) -> None:
 
 
 def test_scoring_loads_no_torch(tmp_path: Path) -> None:
-    path = write(tmp_path, GOOD, {**GOOD, "dataset": "dureader", "pred": "北京", "answers": ["北京"]})
+    chinese = {**GOOD, "id": "北京", "dataset": "dureader", "pred": "北京", "answers": ["北京"]}
+    path = write(tmp_path, GOOD, chinese)
     code = (
         "import sys; from hisa_eval.cli.main import main; "
         f"code = main(['score', '--predictions', {str(path)!r}, '--json']); "
@@ -221,7 +243,11 @@ def test_scoring_loads_no_torch(tmp_path: Path) -> None:
     )
     done = subprocess.run(
         [sys.executable, "-c", code],
-        env={"PYTHONPATH": ":".join(str(ROOT / part) for part in (".", "kernels", "tasks")), "PATH": ""},
+        env={
+            "PYTHONPATH": ":".join(str(ROOT / part) for part in (".", "kernels", "tasks")),
+            "PATH": "",
+            "PYTHONIOENCODING": "ascii",
+        },
         capture_output=True,
         text=True,
         encoding="utf-8",
@@ -230,4 +256,6 @@ def test_scoring_loads_no_torch(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
-    assert json.loads(done.stdout.splitlines()[1])["score"] > 0.99
+    row = json.loads(done.stdout.splitlines()[1])
+    assert row["id"] == "北京"
+    assert row["score"] > 0.99
