@@ -53,5 +53,24 @@ LONGBENCH: dict[str, Any] = {
 }
 """The same of `hisa-eval longbench`."""
 
+FIDELITY: dict[str, Any] = {
+    "lengths": "4k..16k",
+    "depths": "random:5",
+    "samples": 1,
+    "rows": 64,
+    "inputs": None,
+    "synthetic": None,
+    "heads": 16,
+    "dim": 64,
+    "precisions": "bf16,fp8",
+    "attention": True,
+    "needle": "single-number",
+    "distractors": None,
+    "haystack": "prose",
+    **_ANSWERER,
+    "indexer": "hisa,block-sparse",
+}
+"""The same of `hisa-eval fidelity`."""
+
 RESULTS = "results"
 """Folder that runs land in unless `--out` names one."""

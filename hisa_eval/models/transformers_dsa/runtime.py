@@ -16,6 +16,10 @@ Watcher = Callable[[int, Tensor, Tensor, Tensor, Tensor], None]
 Taker = Callable[[int, Tensor], None]
 """Called with layer and the selection `[R, W]` that the attention is about to use, of the rows computed."""
 
+AttentionWatcher = Callable[[int, Callable[[Tensor], Tensor], Tensor, float], None]
+"""Called with layer, a function from rows of the chunk `[R]` to their attention queries `[R, H, r + rope]`,
+all latents with rotated keys `[T, r + rope]`, and the softmax scale."""
+
 
 @dataclass
 class Runtime:
@@ -30,6 +34,7 @@ class Runtime:
             are not computed. None asks for all rows.
         watcher: Sees every layer's indexer inputs.
         taker: Sees every layer's selection.
+        attention_watcher: Sees every layer's attention inputs.
     """
 
     topk: int
@@ -39,6 +44,7 @@ class Runtime:
     first_row: int | None = None
     watcher: Watcher | None = None
     taker: Taker | None = None
+    attention_watcher: AttentionWatcher | None = None
 
     def begin(self, indexer: Indexer) -> None:
         """Start a new sequence."""
