@@ -71,7 +71,7 @@ def fidelity(
         Path | None,
         typer.Option(
             "--dump",
-            help="Write the inputs of one context (longest length, first depth) there and compare nothing.",
+            help="Write the inputs of one context (longest, deepest needle) there and compare nothing.",
             metavar="FILE",
             rich_help_panel=INPUTS,
         ),

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from hisa_eval.report.table import Table
     from hisa_eval.run.fidelity_sources import Place
 
-SHOWN = ("agreement", "needles", "noise-floor")
+SHOWN = ("agreement", "needles", "certificates", "noise-floor")
 
 
 def carry_out_fidelity(
@@ -145,11 +145,16 @@ def _report(compared: Compared) -> tuple[dict[str, Table], list[Path]]:
 
 
 def _tables(compared: Compared) -> dict[str, Table]:
-    from hisa_eval.report.fidelity_tables import agreement_table, needle_table, noise_table
+    from hisa_eval.report.fidelity_tables import agreement_table, certificate_table, needle_table, noise_table
 
     if not len(compared.rows):
         return {}
-    made = [agreement_table(compared), needle_table(compared), noise_table(compared)]
+    made = [
+        agreement_table(compared),
+        needle_table(compared),
+        certificate_table(compared),
+        noise_table(compared),
+    ]
     return {table.name: table for table in made if table is not None}
 
 

@@ -13,6 +13,7 @@ from hisa_eval.report.block_rank_table import rank_table
 from hisa_eval.report.fidelity_rows import Compared, figures, scoped
 from hisa_eval.report.fidelity_tables import (
     agreement_table,
+    certificate_table,
     distance_table,
     layer_table,
     needle_table,
@@ -42,6 +43,7 @@ def build_fidelity_report(compared: Compared) -> tuple[dict[str, Table], list[Pa
         position_table(compared),
         distances,
         needle_table(compared),
+        certificate_table(compared),
         noise_table(compared),
         rank_table(compared.ranks),
     ]

@@ -32,6 +32,7 @@ class Compared:
         last: The same of each context's last row alone, with the evidence figures.
         distances: Flat DSA's keys kept and wanted by distance class, per indexer, context and layer.
         ranks: Block ranks of the answers, from flat DSA's records.
+        certificates: Rows beyond m·B and how many of them an exact indexer certified, per context and layer.
         failed: Records without a result.
     """
 
@@ -42,6 +43,7 @@ class Compared:
     last: pd.DataFrame
     distances: pd.DataFrame
     ranks: pd.DataFrame
+    certificates: pd.DataFrame
     failed: tuple[Mapping[str, Any], ...]
 
     @property
@@ -73,7 +75,7 @@ def load_compared(folder: Path) -> Compared:
     store = RunStore.read(folder)
     if store.manifest.get("command") != COMMAND:
         raise UserError(f"{folder} is a run of {store.manifest.get('command')}", "see hisa-eval report")
-    rows, last, distances, ranks, failed = [], [], [], [], []
+    rows, last, distances, ranks, certificates, failed = [], [], [], [], [], []
     for record in store.records():
         if record["status"] != "ok":
             failed.append(record)
@@ -83,9 +85,20 @@ def load_compared(folder: Path) -> Compared:
         last += found.last_rows()
         distances += found.distances()
         ranks += found.ranks()
+        certificates += found.certificates()
     labels = tuple(str(one["label"]) for one in store.manifest["indexers"])
-    frames = [_ordered(pd.DataFrame(part), labels) for part in (rows, last, distances, ranks)]
-    return Compared(folder, store.manifest, labels, frames[0], frames[1], frames[2], frames[3], tuple(failed))
+    frames = [_ordered(pd.DataFrame(part), labels) for part in (rows, last, distances, ranks, certificates)]
+    return Compared(
+        folder,
+        store.manifest,
+        labels,
+        rows=frames[0],
+        last=frames[1],
+        distances=frames[2],
+        ranks=frames[3],
+        certificates=frames[4],
+        failed=tuple(failed),
+    )
 
 
 def _ordered(frame: pd.DataFrame, labels: Sequence[str]) -> pd.DataFrame:
@@ -147,6 +160,10 @@ class _Record:
                 self.record["details"]["distances"], layer["kept"], layer["wanted"], strict=True
             )
         ]
+
+    def certificates(self) -> list[dict[str, Any]]:
+        found = self.record["details"].get("certificates", ())
+        return [{**self._base, "layer": layer, **one} for layer, one in enumerate(found)]
 
     def ranks(self) -> list[dict[str, Any]]:
         return [{**self._base, **one} for one in self.record["details"].get("block_ranks", ())]

@@ -183,6 +183,34 @@ def _fate(group: pd.DataFrame) -> dict[str, Any]:
     return {**found, "tokens": float(group["evidence"].mean()), "iou": float(group["iou"].mean())}
 
 
+def certificate_table(compared: Compared) -> Table | None:
+    """Rows that an exact indexer needed no rescue for; None where there is none."""
+    by = ["inputs", "indexer", "layer", "length"]
+    found = []
+    if len(compared.certificates):
+        for key, group in compared.certificates.groupby(by, sort=True, observed=True):
+            counts = group.groupby("context")[["certified", "pruned"]].sum()
+            if counts["pruned"].sum():
+                ratio = ratio_figure(counts["certified"].to_numpy(), counts["pruned"].to_numpy())
+                found.append({**dict(zip(by, key, strict=True)), **ratio._asdict()})
+    if not found:
+        return None
+    data = pd.DataFrame(found)
+    rows = [
+        [*_keys([row[name] for name in by], by), Cell(f"{row['n']:,}", row["n"]), _mean(row)]
+        for row in records(data)
+    ]
+    return Table(
+        "certificates",
+        "Rows that needed no rescue",
+        [*by, "rows beyond", "certified"],
+        rows,
+        data,
+        ["The rest was selected again by flat DSA, at its whole cost.", INTERVALS],
+        n_keys=4,
+    )
+
+
 def noise_table(compared: Compared) -> Table | None:
     """IoU of each indexer with itself when only rounding changes; None where it was not measured."""
     names = (

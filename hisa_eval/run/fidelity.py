@@ -216,12 +216,18 @@ def _finished(
     from hisa_eval.fidelity.noise import noise_floor
 
     began = time.perf_counter()
+    take_certificates = getattr(indexer, "take_certificates", None)
+    certificates: list[dict[str, int]] = []
     topk, is_flat = run.answerer.topk, indexer is run.answerer.indexers[0]
     layers, ranks = [], []
     for frame, (reference, scores) in zip(frames, flat, strict=True):
         chosen = reference if is_flat else choose(frame, indexer, topk)
+        if take_certificates is not None:
+            certificates.append(take_certificates())
         found = measure(frame, chosen, reference, scores)
         found["noise"] = noise_floor(frame, indexer, topk, chosen, run.settings.precisions)
+        if take_certificates is not None:
+            take_certificates()  # those of the rounded inputs are not told
         layers.append(found)
         ranks += block_ranks(frame, topk) if is_flat else []
     recalls = [value for found in layers for value in (found["recall"][:-1] or found["recall"])]
@@ -231,6 +237,7 @@ def _finished(
         "distances": list(DISTANCES),
         "layers": layers,
         **({"block_ranks": ranks} if ranks else {}),
+        **({"certificates": certificates} if certificates else {}),
     }
     return {
         "indexer": indexer.label,
