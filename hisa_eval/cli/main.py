@@ -18,6 +18,7 @@ from hisa_eval import __version__
 from hisa_eval.cli.compare import compare
 from hisa_eval.cli.describe import describe
 from hisa_eval.cli.doctor import doctor
+from hisa_eval.cli.fidelity import fidelity
 from hisa_eval.cli.latency import latency
 from hisa_eval.cli.listing import list_names
 from hisa_eval.cli.longbench import longbench
@@ -41,6 +42,7 @@ app = typer.Typer(
 app.command("niah", rich_help_panel="Run")(niah)
 app.command("ruler", rich_help_panel="Run")(ruler)
 app.command("longbench", rich_help_panel="Run")(longbench)
+app.command("fidelity", rich_help_panel="Run")(fidelity)
 app.command("latency", rich_help_panel="Run")(latency)
 app.command("report", rich_help_panel="Read")(report)
 app.command("compare", rich_help_panel="Read")(compare)
@@ -64,6 +66,7 @@ def root(
       hisa-eval niah --lengths 8k..128k --depths 5 --indexer dsa,hisa:ratio=4
       hisa-eval ruler --lengths 8k..64k --samples 5
       hisa-eval longbench --data LongBench/data.zip --samples 20
+      hisa-eval fidelity --lengths 8k..32k
       hisa-eval report results/niah-*
       hisa-eval doctor
     """

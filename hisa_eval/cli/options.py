@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from hisa_eval.config.defaults import LONGBENCH, NIAH, RULER
+from hisa_eval.config.defaults import FIDELITY, LONGBENCH, NIAH, RULER
 
 GRID = "Grid"
 QUESTION = "Question"
@@ -17,7 +17,7 @@ RUN = "Run"
 OUTPUT = "Output"
 
 
-def _option(
+def option(
     name: str,
     text: str,
     panel: str,
@@ -33,19 +33,20 @@ def _option(
 
 _LENGTHS = "Context lengths in tokens: 8k..128k doubles, 4k,16k,1m lists, 8k:64k:8k steps; k = 1024."
 
-Lengths = Annotated[str | None, _option("lengths", _LENGTHS, GRID, "SPEC")]
-RulerLengths = Annotated[str | None, _option("lengths", _LENGTHS, GRID, "SPEC", defaults=RULER)]
+Lengths = Annotated[str | None, option("lengths", _LENGTHS, GRID, "SPEC")]
+FidelityLengths = Annotated[str | None, option("lengths", _LENGTHS, GRID, "SPEC", defaults=FIDELITY)]
+RulerLengths = Annotated[str | None, option("lengths", _LENGTHS, GRID, "SPEC", defaults=RULER)]
 Depths = Annotated[
     str | None,
-    _option("depths", "Needle depths: a count, per cents (0,25.5,100) or random:COUNT.", GRID, "SPEC"),
+    option("depths", "Needle depths: a count, per cents (0,25.5,100) or random:COUNT.", GRID, "SPEC"),
 ]
-Samples = Annotated[int | None, _option("samples", "Samples per length, depth and indexer.", GRID, "N")]
+Samples = Annotated[int | None, option("samples", "Samples per length, depth and indexer.", GRID, "N")]
 RulerSamples = Annotated[
-    int | None, _option("samples", "Samples per task, length and indexer.", GRID, "N", defaults=RULER)
+    int | None, option("samples", "Samples per task, length and indexer.", GRID, "N", defaults=RULER)
 ]
 RulerTasks = Annotated[
     str | None,
-    _option(
+    option(
         "tasks",
         "RULER's tasks (hisa-eval describe ruler), or groups: niah, qa, without-data, all.",
         QUESTION,
@@ -55,11 +56,11 @@ RulerTasks = Annotated[
 ]
 RulerData = Annotated[
     str | None,
-    _option("data", "Questions of qa_1 and qa_2: their file, or its folder.", QUESTION, "PATH", "none"),
+    option("data", "Questions of qa_1 and qa_2: their file, or its folder.", QUESTION, "PATH", "none"),
 ]
 Suite = Annotated[
     str | None,
-    _option(
+    option(
         "suite",
         "mini (generated, not LongBench), v1 (21 data sets), e (LongBench-E, 13) or v2 (multiple choice).",
         QUESTION,
@@ -69,7 +70,7 @@ Suite = Annotated[
 ]
 DataSets = Annotated[
     str | None,
-    _option(
+    option(
         "tasks",
         "Data sets, categories (single, multi, ...) or languages (en, zh).",
         QUESTION,
@@ -79,11 +80,11 @@ DataSets = Annotated[
 ]
 Rows = Annotated[
     int | None,
-    _option("samples", "Rows of each data set, by hash; 10 lie inside 20.", QUESTION, "N", "all"),
+    option("samples", "Rows of each data set, by hash; 10 lie inside 20.", QUESTION, "N", "all"),
 ]
 LongBenchData = Annotated[
     str | None,
-    _option("data", "Official files: a folder, data.zip, or one file.", QUESTION, "PATH", "the hub's"),
+    option("data", "Official files: a folder, data.zip, or one file.", QUESTION, "PATH", "the hub's"),
 ]
 Partial = Annotated[
     bool | None,
@@ -96,7 +97,7 @@ Partial = Annotated[
 ]
 Truncate = Annotated[
     str | None,
-    _option(
+    option(
         "truncate",
         "A prompt that is too long fails (error), or loses its middle (middle) and is counted as cut.",
         QUESTION,
@@ -107,11 +108,11 @@ Truncate = Annotated[
 ]
 MaxPromptTokens = Annotated[
     int | None,
-    _option("max_prompt_tokens", "Most tokens of a prompt.", QUESTION, "N", "what the model has room for"),
+    option("max_prompt_tokens", "Most tokens of a prompt.", QUESTION, "N", "what the model has room for"),
 ]
 CodeSimilarity = Annotated[
     str | None,
-    _option(
+    option(
         "code_similarity",
         "Metric of lcc and repobench-p: difflib or rapidfuzz.",
         QUESTION,
@@ -122,33 +123,33 @@ CodeSimilarity = Annotated[
 ]
 Needle = Annotated[
     str | None,
-    _option("needle", "What is hidden: a name (hisa-eval list needles) or a YAML file.", QUESTION, "NAME"),
+    option("needle", "What is hidden: a name (hisa-eval list needles) or a YAML file.", QUESTION, "NAME"),
 ]
 Distractors = Annotated[
     int | None,
-    _option("distractors", "Needles with other keys in the haystack.", QUESTION, "N", "the needle's own"),
+    option("distractors", "Needles with other keys in the haystack.", QUESTION, "N", "the needle's own"),
 ]
 Haystack = Annotated[
     str | None,
-    _option("haystack", "Where it is hidden: prose, noise, needles, or a folder of texts.", QUESTION, "NAME"),
+    option("haystack", "Where it is hidden: prose, noise, needles, or a folder of texts.", QUESTION, "NAME"),
 ]
 MaxNewTokens = Annotated[
     int | None,
-    _option("max_new_tokens", "Room for the answer in tokens.", QUESTION, "N", "the task's own"),
+    option("max_new_tokens", "Room for the answer in tokens.", QUESTION, "N", "the task's own"),
 ]
 Indexers = Annotated[
     str | None,
-    _option(
+    option(
         "indexer",
         "Who selects, options inline: dsa,hisa:block_size=64,num_blocks=128.",
         MODEL,
         "LIST",
     ),
 ]
-ModelName = Annotated[str | None, _option("model", "Who answers (hisa-eval list models).", MODEL, "NAME")]
+ModelName = Annotated[str | None, option("model", "Who answers (hisa-eval list models).", MODEL, "NAME")]
 LongBenchModel = Annotated[
     str | None,
-    _option(
+    option(
         "model",
         "Who answers (hisa-eval list models).",
         MODEL,
@@ -157,12 +158,12 @@ LongBenchModel = Annotated[
         LONGBENCH,
     ),
 ]
-TopK = Annotated[int | None, _option("topk", "Token budget k of the indexer.", MODEL, "K", "the model's own")]
-Device = Annotated[str | None, _option("device", "auto, cpu or cuda.", MODEL, "NAME")]
+TopK = Annotated[int | None, option("topk", "Token budget k of the indexer.", MODEL, "K", "the model's own")]
+Device = Annotated[str | None, option("device", "auto, cpu or cuda.", MODEL, "NAME")]
 Dtype = Annotated[
-    str | None, _option("dtype", "auto (f32 on a CPU, bf16 on CUDA), f32 or bf16.", MODEL, "NAME")
+    str | None, option("dtype", "auto (f32 on a CPU, bf16 on CUDA), f32 or bf16.", MODEL, "NAME")
 ]
-Seed = Annotated[int | None, _option("seed", "Decides all that is drawn at random.", GRID, "N")]
+Seed = Annotated[int | None, option("seed", "Decides all that is drawn at random.", GRID, "N")]
 Config = Annotated[
     Path | None,
     typer.Option(

@@ -30,8 +30,19 @@ def report(
       hisa-eval report runs/dsa runs/hisa --out runs/comparison
     """
     from hisa_eval.cli.output import print_json, print_note
+    from hisa_eval.errors import UserError
     from hisa_eval.report import build_report
+    from hisa_eval.report.fidelity_rows import is_comparison
 
+    if any(map(is_comparison, dirs)):
+        from hisa_eval.cli.fidelity_output import redraw
+
+        if not all(map(is_comparison, dirs)) or out is not None:
+            raise UserError(
+                "runs of hisa-eval fidelity are drawn by themselves", "name them alone, without --out"
+            )
+        redraw(dirs, quiet=quiet, as_json=as_json)
+        return
     if sys.stderr.isatty() and not quiet and not as_json:
         print_note("reading the runs and drawing ...")
     built = build_report(dirs, out=out)

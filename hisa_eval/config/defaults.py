@@ -57,5 +57,24 @@ LONGBENCH: dict[str, Any] = {
 MINI_MODEL = "nano-mini"
 """Who answers the suite `mini` where no model is named."""
 
+FIDELITY: dict[str, Any] = {
+    "lengths": "4k..16k",
+    "depths": "random:5",
+    "samples": 1,
+    "rows": 64,
+    "inputs": None,
+    "synthetic": None,
+    "heads": 16,
+    "dim": 64,
+    "precisions": "bf16,fp8",
+    "attention": True,
+    "needle": "single-number",
+    "distractors": None,
+    "haystack": "prose",
+    **_ANSWERER,
+    "indexer": "hisa,block-sparse",
+}
+"""The same of `hisa-eval fidelity`."""
+
 RESULTS = "results"
 """Folder that runs land in unless `--out` names one."""

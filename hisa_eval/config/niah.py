@@ -12,7 +12,8 @@ from hisa_eval.config.grammar import parse_depths, parse_lengths
 from hisa_eval.config.settings import RunSettings, validated
 
 
-def _depths(value: Any, info: ValidationInfo) -> tuple[float, ...]:
+def parse_seeded_depths(value: Any, info: ValidationInfo) -> tuple[float, ...]:
+    """Depths as written; the seed decides random ones."""
     return parse_depths(value, seed=info.data.get("seed", 0))
 
 
@@ -30,7 +31,7 @@ class NiahSettings(RunSettings):
     """
 
     lengths: Annotated[tuple[int, ...], BeforeValidator(parse_lengths)]
-    depths: Annotated[tuple[float, ...], BeforeValidator(_depths)]
+    depths: Annotated[tuple[float, ...], BeforeValidator(parse_seeded_depths)]
     samples: Annotated[int, Field(ge=1, le=100_000)]
     needle: Annotated[str, Field(min_length=1)]
     distractors: Annotated[int, Field(ge=0, le=1_000_000)] | None

@@ -27,6 +27,11 @@ BUILTIN: Mapping[str, str] = {
     "dsa": "hisa_eval.indexers.dsa:DsaIndexer",
     "hisa": "hisa_eval.indexers.hisa:HisaIndexer",
     "block-sparse": "hisa_eval.indexers.block_sparse:BlockSparseIndexer",
+    "hisa-multi": "hisa_eval.indexers.hisa_multi:HisaMultiIndexer",
+    "hisa-overlap": "hisa_eval.indexers.hisa_overlap:HisaOverlapIndexer",
+    "hisa-adaptive": "hisa_eval.indexers.hisa_adaptive:HisaAdaptiveIndexer",
+    "hisa-exact": "hisa_eval.indexers.hisa_exact:HisaExactIndexer",
+    "misa": "hisa_eval.indexers.misa:MisaIndexer",
 }
 """Found without an installed distribution too, so that a source tree runs as it is."""
 

@@ -42,11 +42,10 @@ def dump_inputs(
     if file.is_dir():
         raise UserError(f"{file} is a folder", "name a file, as in inputs.safetensors")
     import torch
-    from safetensors.torch import save_file
 
-    from hisa_eval.indexers.dsa import DsaIndexer
-    from hisa_eval.models.transformers_dsa.cache import SequenceCache
-    from hisa_eval.models.transformers_dsa.seams import load_swapped, placeholder_masks
+    from hisa_eval.fidelity.dump_file import save_tensors
+    from hisa_eval.models.transformers_dsa.capture import capture_frames
+    from hisa_eval.models.transformers_dsa.seams import load_swapped
     from hisa_eval.run.prompt import build_sample
 
     sample = build_sample(
@@ -54,50 +53,16 @@ def dump_inputs(
     )
     tokens = registry.tokenizer(model).encode(sample.prompt)
     network, runtime = load_swapped(str(registry.folder(model)), torch.float32, device)
-    runtime.begin(DsaIndexer())
-    seen: dict[str, list[Any]] = {"q": [], "weights": []}
-    keys = torch.empty(0)
-
-    def watch(at: int, q: Any, k: Any, weights: Any, _ends: Any) -> None:
-        nonlocal keys
-        if at == layer:
-            seen["q"].append(q.detach().clone())
-            seen["weights"].append(weights.detach().clone())
-            keys = k.detach()
-
-    runtime.watcher = watch
-    cache, masks = SequenceCache(network.config.kv_lora_rank), placeholder_masks(torch.device(device))
-    with torch.inference_mode():
-        for start in range(0, len(tokens), CHUNK):
-            part = tokens[start : start + CHUNK]
-            runtime.first_row = len(part)
-            places = torch.arange(start, start + len(part), device=device)[None]
-            network.model(
-                input_ids=torch.tensor([part], device=device),
-                position_ids=places,
-                attention_mask=masks,
-                past_key_values=cache,
-                use_cache=True,
-            )
-            for parts in seen.values():
-                while sum(map(len, parts[1:])) >= queries:
-                    parts.pop(0)
-        tensors = {
-            "q": torch.cat(seen["q"])[-queries:].bfloat16().cpu().contiguous(),
-            "k": keys.bfloat16().cpu().clone().contiguous(),
-            "weights": torch.cat(seen["weights"])[-queries:].float().cpu().contiguous(),
-        }
+    rows = range(max(0, len(tokens) - queries), len(tokens))
+    frame = capture_frames(network, runtime, tokens, rows, chunk=CHUNK, attention=False)[layer]
+    tensors = {"q": frame.q.bfloat16(), "k": frame.k.bfloat16(), "weights": frame.weights}
     written = {
         "model": model,
         "checkpoint": facts["checkpoint"],
         "layer": layer,
         "tokens": len(tokens),
-        "queries": len(tensors["q"]),
+        "queries": len(frame.q),
         "prompt": sample.id,
     }
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        save_file(tensors, str(file), metadata={name: str(value) for name, value in written.items()})
-    except OSError as error:
-        raise UserError(f"cannot write {file} ({error.strerror or error})", "name another file") from error
+    save_tensors(file, tensors, written)
     return {"file": str(file), **written}

@@ -157,7 +157,7 @@ class Runner:
                 sample = self.questions.sample(step, self.model.tokenizer)
                 self._built[place] = _Built(sample, time.perf_counter() - began)
             except Exception as error:
-                self._built[place] = _Built(None, time.perf_counter() - began, _reason(error))
+                self._built[place] = _Built(None, time.perf_counter() - began, reason_of(error))
         return self._built[place]
 
     def _key(self, step: Step, built: _Built) -> str:
@@ -193,7 +193,7 @@ class Runner:
             )
             score = float(self.questions.score(built.sample, generation.text))
         except Exception as error:
-            reason = _reason(error)
+            reason = reason_of(error)
             if _is_size_limit(error):
                 self._given_up[step.indexer] = (built.sample.length, reason)
             return self._failed(step, key, built, reason)
@@ -270,7 +270,7 @@ def _length(step: Step, sample: Sample | None) -> int | None:
     return 1 << (sample.length - 1).bit_length()
 
 
-def _reason(error: Exception) -> str:
+def reason_of(error: Exception) -> str:
     """One line for an exception; its type is named unless the message was written for people."""
     text = " ".join(str(error).split())
     if type(error).__name__ == "CellError":

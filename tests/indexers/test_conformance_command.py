@@ -59,7 +59,8 @@ def test_a_wrong_command_is_one_line(tmp_path: Path) -> None:
     done = run(tmp_path, "--indexer", "hsia")
     assert done.returncode == pytest.ExitCode.USAGE_ERROR
     assert done.stderr.strip().splitlines() == [
-        "ERROR: unknown indexer 'hsia' – did you mean 'hisa'? known: block-sparse, dsa, hisa"
+        "ERROR: unknown indexer 'hsia' – did you mean 'hisa'? known: block-sparse, "
+        "dsa, hisa, hisa-adaptive, hisa-exact, hisa-multi, hisa-overlap, misa"
     ]
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from hisa_eval.errors import UserError
-from hisa_eval.indexers.registry import available, describe, get, parse, parse_list
+from hisa_eval.indexers.registry import BUILTIN, available, describe, get, parse, parse_list
 
 SOUND = '''
 from pydantic import BaseModel, Field
@@ -77,7 +77,7 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install
 
 def test_an_outside_indexer_is_found_parsed_and_described(install: Install) -> None:
     install({"window": "outside_one:Window"})
-    assert available() == ["dsa", "hisa", "block-sparse", "window"]
+    assert available() == [*BUILTIN, "window"]
     assert parse("window:width=3").settings == {"width": 3, "note": None}
     assert [each.label for each in parse_list("window:width=3,note=x,dsa")] == ["window:width=3", "dsa"]
     described = describe("window")

@@ -13,6 +13,9 @@ from hisa_eval.errors import UserError
 from hisa_eval.indexers.base import Indexer
 from hisa_eval.indexers.registry import available, describe, get, parse, parse_list, split_list
 
+KNOWN = "block-sparse, dsa, hisa, hisa-adaptive, hisa-exact, hisa-multi, hisa-overlap, misa"
+ORDERED = "dsa, hisa, block-sparse, hisa-multi, hisa-overlap, hisa-adaptive, hisa-exact, misa"
+
 BLOCK_OPTIONS = {
     "block_size": st.integers(1, 4096),
     "ratio": st.none() | st.floats(1, 1e6, allow_nan=False) | st.integers(1, 64).map(float),
@@ -63,10 +66,10 @@ def test_a_comma_belongs_to_the_options_where_one_follows() -> None:
 @pytest.mark.parametrize(
     ("spec", "message"),
     [
-        ("hsia", "unknown indexer 'hsia' – did you mean 'hisa'? known: block-sparse, dsa, hisa"),
-        ("zzz", "unknown indexer 'zzz' – known: block-sparse, dsa, hisa"),
-        ("", "indexer '' has no name – known: dsa, hisa, block-sparse"),
-        (":block_size=4", "indexer ':block_size=4' has no name – known: dsa, hisa, block-sparse"),
+        ("hsia", f"unknown indexer 'hsia' – did you mean 'hisa'? known: {KNOWN}"),
+        ("zzz", f"unknown indexer 'zzz' – known: {KNOWN}"),
+        ("", f"indexer '' has no name – known: {ORDERED}"),
+        (":block_size=4", f"indexer ':block_size=4' has no name – known: {ORDERED}"),
         (
             "hisa:blocksize=4",
             "unknown hisa option 'blocksize' – did you mean 'block_size'? "

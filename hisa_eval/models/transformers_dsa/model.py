@@ -12,11 +12,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from hisa_eval.fidelity.frame import Frame, spread_rows
 from hisa_eval.indexers.base import Indexer
 from hisa_eval.models.base import Generation
 from hisa_eval.models.errors import CellError
 from hisa_eval.models.registry import checkpoint_hash
 from hisa_eval.models.tokens import CheckpointTokenizer
+from hisa_eval.models.transformers_dsa.capture import capture_frames
 from hisa_eval.models.transformers_dsa.seams import load_swapped
 from hisa_eval.models.transformers_dsa.session import Session
 from hisa_kernels.dispatch import backend_in_use
@@ -31,6 +33,10 @@ _WORKING_BYTES = 900 * 2**20
 
 _KEPT_TOKENS = 8 << 20
 """Tokens of encoded prompts that are kept, 4 bytes each."""
+
+
+def _chunk(device: str) -> int:
+    return CHUNK["cuda" if device.startswith("cuda") else "cpu"]
 
 
 @contextmanager
@@ -83,7 +89,7 @@ class TransformersModel:
         self._session = Session(
             self._model,
             self._runtime,
-            chunk=CHUNK["cuda" if device.startswith("cuda") else "cpu"],
+            chunk=_chunk(device),
             stop_ids=eos if isinstance(eos, list) else [eos],
         )
 
@@ -120,12 +126,7 @@ class TransformersModel:
     def generate(self, sample: Sample, indexer: Indexer, *, probe: bool = True, seed: int = 0) -> Generation:
         """Answer `sample` greedily; see `hisa_eval.models.base.Model.generate`."""
         tokens, evidence = self._encode(sample)
-        limit = self._model.config.max_position_embeddings
-        if len(tokens) + sample.max_new_tokens > limit:
-            raise CellError(
-                f"{len(tokens)} prompt tokens and {sample.max_new_tokens} to generate exceed the model's "
-                f"context of {limit}"
-            )
+        self._check_length(tokens, sample)
         try:
             with _memory_as_cell_error():
                 answer = self._session.answer(
@@ -145,6 +146,43 @@ class TransformersModel:
             n_reused_tokens=answer.n_reused_tokens,
             selection=answer.selection,
         )
+
+    def capture(
+        self, sample: Sample, *, rows: int, seed: int | str = 0, attention: bool = True
+    ) -> list[Frame]:
+        """What each layer's indexer sees of sampled rows of a prompt, after flat DSA in the layers before.
+
+        Args:
+            sample: The prompt.
+            rows: Rows drawn, spread evenly over the prompt; its last one comes besides.
+            seed: Decides the draw.
+            attention: Also keep the rows' dense attention.
+
+        Raises:
+            CellError: out of memory, or longer than the model's context.
+        """
+        tokens, evidence = self._encode(sample)
+        self._check_length(tokens, sample)
+        # The pass leaves the runtime in the middle of another sequence.
+        self._session.reset()
+        with _memory_as_cell_error():
+            return capture_frames(
+                self._model,
+                self._runtime,
+                tokens,
+                spread_rows(len(tokens), rows, seed),
+                chunk=_chunk(self._device),
+                attention=attention,
+                evidence=evidence,
+            )
+
+    def _check_length(self, tokens: NDArray[np.int32], sample: Sample) -> None:
+        limit = self._model.config.max_position_embeddings
+        if len(tokens) + sample.max_new_tokens > limit:
+            raise CellError(
+                f"{len(tokens)} prompt tokens and {sample.max_new_tokens} to generate exceed the model's "
+                f"context of {limit}"
+            )
 
     def _encode(self, sample: Sample) -> tuple[NDArray[np.int32], list[int]]:
         """Token ids and positions of the evidence of a prompt; kept, since every indexer gets each prompt."""

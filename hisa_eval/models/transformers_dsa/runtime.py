@@ -19,6 +19,10 @@ Stepper = Callable[[int, Tensor, Tensor, Tensor], Tensor]
 Taker = Callable[[int, Tensor], None]
 """Called with layer and the selection `[R, W]` that the attention is about to use, of the rows computed."""
 
+AttentionWatcher = Callable[[int, Callable[[Tensor], Tensor], Tensor, float], None]
+"""Called with layer, a function from rows of the chunk `[R]` to their attention queries `[R, H, r + rope]`,
+all latents with rotated keys `[T, r + rope]`, and the softmax scale."""
+
 
 @dataclass
 class Runtime:
@@ -34,6 +38,7 @@ class Runtime:
         watcher: Sees every layer's indexer inputs.
         taker: Sees every layer's selection.
         stepper: Selects in place of `indexer` while the cache hands out its whole room: see `stepping`.
+        attention_watcher: Sees every layer's attention inputs.
     """
 
     topk: int
@@ -44,6 +49,7 @@ class Runtime:
     watcher: Watcher | None = None
     taker: Taker | None = None
     stepper: Stepper | None = None
+    attention_watcher: AttentionWatcher | None = None
 
     def begin(self, indexer: Indexer) -> None:
         """Start a new sequence."""

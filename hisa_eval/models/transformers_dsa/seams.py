@@ -97,18 +97,37 @@ def _sparse_attention(
     heads, length = query.shape[1], query.shape[2]
     rank, nope, v_dim = value.shape[-1], module.qk_nope_head_dim, module.v_head_dim
     out = query.new_zeros(1, length, heads, v_dim)
-    if indices.shape[0] == 0:
+    watch = module.runtime.attention_watcher
+    if indices.shape[0] == 0 and watch is None:
         return out, None
-    first = length - indices.shape[0]
     # Pushing the identity through the module works with sharded, offloaded and quantised weights alike.
     identity = torch.eye(rank, dtype=query.dtype, device=query.device)
     up = module.kv_b_proj(identity).view(rank, heads, nope + v_dim)
-    absorbed = torch.einsum("hsn,rhn->shr", query[0, :, first:, :nope], up[..., :nope])
-    q = torch.cat((absorbed, query[0, :, first:, nope:].transpose(0, 1)), dim=-1)
+    if watch is not None:
+        watch(module.layer_idx, lambda rows: _absorbed(query[0][:, rows], up[..., :nope]), key[0, 0], scaling)
+    if indices.shape[0] == 0:
+        return out, None
+    first = length - indices.shape[0]
+    q = _absorbed(query[0, :, first:], up[..., :nope])
     known = module.runtime.stepper is not None
     latent = sparse_mla(q, key[0, 0], indices, scale=scaling, value_dim=rank, check_indices=not known)
     out[0, first:] = torch.einsum("shr,rhv->shv", latent.to(query.dtype), up[..., nope:])
     return out, None
+
+
+def _absorbed(query: Tensor, up: Tensor) -> Tensor:
+    """Queries as queries of the latents.
+
+    Args:
+        query: `[H, S, nope + rope]`.
+        up: Up-projection of the keys `[r, H, nope]`.
+
+    Returns:
+        `[S, H, r + rope]`.
+    """
+    nope = up.shape[-1]
+    absorbed = torch.einsum("hsn,rhn->shr", query[..., :nope], up)
+    return torch.cat((absorbed, query[..., nope:].transpose(0, 1)), dim=-1)
 
 
 AttentionInterface.register(ATTENTION_NAME, _sparse_attention)

@@ -1,0 +1,169 @@
+"""Carries a comparison of selections out and says what came of it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from hisa_eval.cli.output import print_json, print_note, print_table
+from hisa_eval.report.numbers import length_label
+from hisa_eval.run.fidelity import PlannedFidelity, execute_fidelity, fidelity_folder
+
+if TYPE_CHECKING:
+    from hisa_eval.report.fidelity_rows import Compared
+    from hisa_eval.report.table import Table
+    from hisa_eval.run.fidelity_sources import Place
+
+SHOWN = ("agreement", "needles", "certificates", "noise-floor")
+
+
+def carry_out_fidelity(
+    run: PlannedFidelity,
+    out: Path | None,
+    *,
+    resume: bool,
+    threads: int | None,
+    with_report: bool,
+    quiet: bool,
+    as_json: bool,
+) -> int:
+    """Compare, draw and print.
+
+    Returns:
+        How many results failed.
+
+    Raises:
+        typer.Exit: the user stopped the run (130).
+    """
+    from hisa_eval.report.fidelity_rows import load_compared
+
+    folder = fidelity_folder(run, out, resume=resume)
+    silent = quiet or as_json
+
+    def tell(place: Place, done: int, total: int) -> None:
+        if not silent:
+            depth = "" if place.depth is None else f", depth {place.depth:.0f} %"
+            print_note(
+                f"{done + 1}/{total}: {place.task.partition('/')[2]} {length_label(place.length)}{depth}"
+            )
+
+    try:
+        outcome = execute_fidelity(run, folder, tell, threads=threads)
+    except KeyboardInterrupt:
+        print_note(f"stopped; {folder.path} keeps what is finished, the same command resumes")
+        raise typer.Exit(130) from None
+    compared = load_compared(folder.path)
+    tables, files = ({}, []) if not with_report else _report(compared)
+    if as_json:
+        print_json(
+            {
+                "command": "fidelity",
+                "dir": str(folder.path),
+                "files": [str(path) for path in files],
+                "contexts": {
+                    "total": len(run.source.places),
+                    "results": outcome.n_total,
+                    "reused": outcome.n_reused,
+                    "failed": outcome.n_failed,
+                },
+                "seconds": round(outcome.seconds, 3),
+                **{name.replace("-", "_"): _records(compared, name, tables) for name in SHOWN},
+            }
+        )
+    else:
+        show_tables(tables or _tables(compared), list(SHOWN[:2]) if quiet else list(SHOWN))
+        if outcome.n_failed:
+            print_note(f"{outcome.n_failed} of {outcome.n_total} results failed: {outcome.reasons[0]}")
+        print(f"results: {folder.path}")
+    return outcome.n_failed
+
+
+def show_tables(tables: dict[str, Table], names: list[str]) -> None:
+    """Print some tables with their notes."""
+    for name in names:
+        if name not in tables:
+            continue
+        table = tables[name]
+        print_table(
+            table.columns,
+            [[cell.text for cell in row] for row in table.rows],
+            title=table.title,
+            right=table.columns[table.n_keys :],
+        )
+        for note in table.notes:
+            print(note)
+        print()
+
+
+def redraw(folders: Sequence[Path], *, quiet: bool, as_json: bool) -> None:
+    """Write tables and figures of finished comparisons again."""
+    from hisa_eval.report.fidelity_rows import load_compared
+
+    files = [path for folder in folders for path in _report(load_compared(folder))[1]]
+    if as_json:
+        print_json({"command": "report", "files": [str(path) for path in files]})
+    elif not quiet:
+        for folder in folders:
+            print(folder)
+
+
+def write_dump_of(run: PlannedFidelity, file: Path, *, as_json: bool) -> None:
+    """Write the inputs of the longest context and say what they are."""
+    from hisa_eval.fidelity.dump_file import write_dump
+
+    place = max(run.source.places, key=lambda one: one.length)
+    run.source.open()
+    frames = run.source.frames(place)
+    facts = {
+        "source": place.task,
+        "model": run.settings.model if place.task == "fidelity/niah" else "",
+        "context": run.source.facts(place)["sample_id"],
+        "topk": run.answerer.topk,
+    }
+    write_dump(file, frames, facts)
+    written = {
+        "file": str(file),
+        **facts,
+        "layers": len(frames),
+        "rows": len(frames[0].q),
+        "keys": len(frames[0].k),
+    }
+    if as_json:
+        print_json(written)
+        return
+    print(f"{file}: {len(frames)} layers, {written['rows']} rows and {written['keys']} keys of {place.task}")
+
+
+def _report(compared: Compared) -> tuple[dict[str, Table], list[Path]]:
+    from hisa_eval.report.fidelity_build import build_fidelity_report
+
+    return build_fidelity_report(compared)
+
+
+def _tables(compared: Compared) -> dict[str, Table]:
+    from hisa_eval.report.fidelity_tables import agreement_table, certificate_table, needle_table, noise_table
+
+    if not len(compared.rows):
+        return {}
+    made = [
+        agreement_table(compared),
+        needle_table(compared),
+        certificate_table(compared),
+        noise_table(compared),
+    ]
+    return {table.name: table for table in made if table is not None}
+
+
+def _records(compared: Compared, name: str, tables: dict[str, Table]) -> list[dict[str, Any]]:
+    from hisa_eval.report.fidelity_rows import records
+
+    found = (tables or _tables(compared)).get(name)
+    rows = records(found.data) if found is not None else []
+    return [
+        {key: None if isinstance(value, float) and math.isnan(value) else value for key, value in row.items()}
+        for row in rows
+    ]

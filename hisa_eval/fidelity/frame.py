@@ -1,0 +1,77 @@
+"""What one layer's indexer sees of a context: the inputs of every comparison."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Frame:
+    """Some query rows of one layer with all keys of their sequence.
+
+    Attributes:
+        layer: Its number.
+        q: Queries `[R, H, D]`, by ascending position; the last row is the one that answers.
+        k: Keys `[N, D]`.
+        weights: Gates `[R, H]` f32, all scales folded in.
+        ends: One past each row's last visible key `[R]` int32.
+        attention: Dense attention of the rows, mean over heads `[R, N]`; None where it is not known.
+        evidence: Positions of the tokens that hold the answer; empty where there is none.
+        k_scale: Per-token scale `[N]` f32 of FP8 keys.
+    """
+
+    layer: int
+    q: Tensor
+    k: Tensor
+    weights: Tensor
+    ends: Tensor
+    attention: Tensor | None = None
+    evidence: tuple[int, ...] = field(default=())
+    k_scale: Tensor | None = None
+
+    @property
+    def starts(self) -> Tensor:
+        """First visible keys: the sequence begins at 0."""
+        return torch.zeros_like(self.ends)
+
+    def rows(self, index: Tensor) -> Frame:
+        """The same context with some of its rows."""
+        attention = None if self.attention is None else self.attention[index]
+        return replace(
+            self,
+            q=self.q[index],
+            weights=self.weights[index],
+            ends=self.ends[index],
+            attention=attention,
+        )
+
+    def to(self, device: str) -> Frame:
+        """The same on another device."""
+        return replace(
+            self,
+            q=self.q.to(device),
+            k=self.k.to(device),
+            weights=self.weights.to(device),
+            ends=self.ends.to(device),
+            attention=None if self.attention is None else self.attention.to(device),
+            k_scale=None if self.k_scale is None else self.k_scale.to(device),
+        )
+
+
+def spread_rows(length: int, count: int, seed: int | str) -> list[int]:
+    """Rows of a context, ascending: one at random in each of `count` equal stretches, and the last one.
+
+    Args:
+        length: Rows there are.
+        count: Rows drawn; all of them where there are no more.
+        seed: Decides the draw.
+    """
+    rng = random.Random(f"rows/{seed}/{length}")
+    edges = [length * place // count for place in range(count + 1)]
+    drawn = [rng.randrange(lo, hi) for lo, hi in pairwise(edges) if hi > lo]
+    return [row for row in drawn if row != length - 1] + [length - 1]

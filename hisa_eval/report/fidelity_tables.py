@@ -1,0 +1,306 @@
+"""Tables of a comparison of selections."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
+
+from hisa_eval.report.fidelity_rows import METRICS, QUARTERS, Compared, figures, records, scoped
+from hisa_eval.report.numbers import NOTHING, length_label, share
+from hisa_eval.report.table import Cell, Table
+from hisa_eval.stats.interval import mean_interval
+from hisa_eval.stats.rows import RatioFigure, ratio_figure
+
+HEADINGS = {
+    "iou": "IoU",
+    "recall": "recall",
+    "mass": "score mass",
+    "attention": "attention",
+    "top1": "top-1 kept",
+}
+SCOPES = {"all": "all rows", "beyond": "beyond"}
+INTERVALS = (
+    "In brackets 95 % intervals with whole contexts as units (Student for means, bootstrap for the 5th "
+    "percentile); none with a single context, or where all rows are equal."
+)
+EXACT = (
+    "Beyond: rows that see more keys than the range in which the indexer selects as flat DSA does by "
+    "construction (m·B keys for HISA)."
+)
+
+
+def agreement_table(compared: Compared) -> Table:
+    """Every metric by inputs, indexer and length, layers pooled, on all rows and beyond the exact range."""
+    data = figures(scoped(compared.rows), ["inputs", "indexer", "length", "scope"])
+    return Table(
+        "agreement",
+        "Agreement with flat DSA's selection, layers pooled",
+        [
+            *("inputs", "indexer", "length", "rows of", "rows", "contexts"),
+            *("IoU", "IoU p5", "IoU min", "recall", "score mass", "attention", "top-1 kept"),
+        ],
+        _agreement_rows(data, ["inputs", "indexer", "length", "scope"]),
+        data,
+        [
+            "Score mass: positive index score of the selection over that of flat DSA's. Attention: share of "
+            "the row's dense attention (mean over heads) that the selection holds; flat DSA's own stands in "
+            "its rows. Top-1 kept: rows whose best-scored key was selected.",
+            EXACT,
+            INTERVALS,
+        ],
+        n_keys=4,
+    )
+
+
+def layer_table(compared: Compared) -> Table:
+    """The same by layer."""
+    by = ["inputs", "indexer", "layer", "length", "scope"]
+    data = figures(scoped(compared.rows), by)
+    return Table(
+        "agreement-by-layer",
+        "Agreement with flat DSA's selection by layer",
+        [
+            *("inputs", "indexer", "layer", "length", "rows of", "rows", "contexts"),
+            *("IoU", "IoU p5", "IoU min", "recall", "score mass", "attention", "top-1 kept"),
+        ],
+        _agreement_rows(data, by),
+        data,
+        [EXACT, INTERVALS],
+        n_keys=5,
+    )
+
+
+def position_table(compared: Compared) -> Table:
+    """IoU and recall by where in its context the query stands."""
+    by = ["inputs", "indexer", "length", "quarter"]
+    data = figures(compared.rows, by, ["iou", "recall"])
+    rows = [
+        [
+            *_keys(key, by),
+            Cell(f"{row['iou']['n_rows']:,}"),
+            _mean(row["iou"]),
+            _min(row["iou"]),
+            _mean(row["recall"]),
+        ]
+        for key, row in _grouped(data, by)
+    ]
+    return Table(
+        "agreement-by-position",
+        "Agreement by the query's place in its context",
+        ["inputs", "indexer", "length", "query in", "rows", "IoU", "IoU min", "recall"],
+        rows,
+        data,
+        [INTERVALS],
+        n_keys=4,
+    )
+
+
+def distance_table(compared: Compared) -> Table:
+    """Recall of flat DSA's keys by their distance from the query."""
+    by = ["inputs", "indexer", "length", "distance"]
+    found = []
+    for key, group in (
+        compared.distances.groupby(by, sort=True, observed=True) if len(compared.distances) else ()
+    ):
+        counts = group.groupby("context")[["kept", "wanted"]].sum()
+        if counts["wanted"].sum():
+            ratio = ratio_figure(counts["kept"].to_numpy(), counts["wanted"].to_numpy())
+            found.append({**dict(zip(by, key, strict=True)), **ratio._asdict()})
+    data = pd.DataFrame(found, columns=[*by, *RatioFigure._fields])
+    rows = [
+        [*_keys([row[name] for name in by], by), Cell(f"{row['n']:,}", row["n"]), _mean(row)]
+        for row in records(data)
+    ]
+    return Table(
+        "recall-by-distance",
+        "Recall of flat DSA's keys by distance",
+        ["inputs", "indexer", "length", "distance", "keys", "recall"],
+        rows,
+        data,
+        [
+            "Distance: tokens between the query and the key; each class ends where the next begins. Keys: "
+            "how many flat DSA selected there, over all compared rows and layers.",
+            INTERVALS,
+        ],
+        n_keys=4,
+    )
+
+
+def needle_table(compared: Compared) -> Table | None:
+    """What became of the answer's tokens in the row that answers; None where no context has an answer."""
+    known = compared.last.dropna(subset=["evidence"]) if len(compared.last) else compared.last
+    if not len(known):
+        return None
+    by = ["inputs", "indexer", "layer", "length"]
+    found = [
+        {**dict(zip(by, key, strict=True)), **_fate(group)}
+        for key, group in known.groupby(by, sort=True, observed=True)
+    ]
+    data = pd.DataFrame(found)
+    rows = [
+        [
+            *_keys([row[name] for name in by], by),
+            Cell(str(row["n"]), row["n"]),
+            *(
+                _interval({**row, "low": row[f"{n}_low"], "high": row[f"{n}_high"]}, n)
+                for n in ("missed", "missed_flat")
+            ),
+            Cell(str(row["n_lost_of"]), row["n_lost_of"]),
+            _interval({**row, "low": row["lost_low"], "high": row["lost_high"]}, "lost"),
+            _interval({"tokens": row["tokens"], "low": math.nan}, "tokens"),
+            _interval({"iou": row["iou"], "low": math.nan}, "iou"),
+        ]
+        for row in records(data)
+    ]
+    return Table(
+        "needles",
+        "Was the needle missed?",
+        [
+            *("inputs", "indexer", "layer", "length", "contexts"),
+            *("missed", "missed by DSA", "DSA's", "lost of DSA's", "tokens kept", "IoU of the row"),
+        ],
+        rows,
+        data,
+        [
+            "Of each prompt's last row, which gives the answer's first token. Missed: contexts in which it "
+            "can attend to none of the answer's tokens. Lost: of the contexts in which flat DSA selects one, "
+            "those in which this indexer selects none. Tokens kept: mean share of the answer's tokens "
+            "selected. Wilson intervals over contexts.",
+        ],
+        n_keys=4,
+    )
+
+
+def _fate(group: pd.DataFrame) -> dict[str, Any]:
+    mine, flat = group["evidence"] > 0, group["evidence_of_flat"] > 0
+    found: dict[str, Any] = {"n": len(group), "n_lost_of": int(flat.sum())}
+    for name, values in (("missed", ~mine), ("missed_flat", ~flat), ("lost", ~mine[flat])):
+        mean, low, high, _ = mean_interval(values.astype(float).tolist())
+        found |= {name: mean, f"{name}_low": low, f"{name}_high": high}
+    return {**found, "tokens": float(group["evidence"].mean()), "iou": float(group["iou"].mean())}
+
+
+def certificate_table(compared: Compared) -> Table | None:
+    """Rows that an exact indexer needed no rescue for; None where there is none."""
+    by = ["inputs", "indexer", "layer", "length"]
+    found = []
+    if len(compared.certificates):
+        for key, group in compared.certificates.groupby(by, sort=True, observed=True):
+            counts = group.groupby("context")[["certified", "pruned"]].sum()
+            if counts["pruned"].sum():
+                ratio = ratio_figure(counts["certified"].to_numpy(), counts["pruned"].to_numpy())
+                found.append({**dict(zip(by, key, strict=True)), **ratio._asdict()})
+    if not found:
+        return None
+    data = pd.DataFrame(found)
+    rows = [
+        [*_keys([row[name] for name in by], by), Cell(f"{row['n']:,}", row["n"]), _mean(row)]
+        for row in records(data)
+    ]
+    return Table(
+        "certificates",
+        "Rows that needed no rescue",
+        [*by, "rows beyond", "certified"],
+        rows,
+        data,
+        ["The rest was selected again by flat DSA, at its whole cost.", INTERVALS],
+        n_keys=4,
+    )
+
+
+def noise_table(compared: Compared) -> Table | None:
+    """IoU of each indexer with itself when only rounding changes; None where it was not measured."""
+    names = (
+        [str(name) for name in compared.rows if str(name).startswith("noise_")] if len(compared.rows) else []
+    )
+    if not names:
+        return None
+    by = ["inputs", "indexer", "length"]
+    data = figures(compared.rows, by, names)
+    rows = [
+        [
+            *_keys(row[: len(by)], by),
+            Cell(str(row[len(by)]).removeprefix("noise_")),
+            Cell(f"{figure['n_rows']:,}"),
+            _mean(figure),
+            _interval({**figure, "low": figure["p5_low"], "high": figure["p5_high"]}, "p5"),
+            _min(figure),
+        ]
+        for row, figure in ((tuple(r[n] for n in [*by, "metric"]), r) for r in records(data))
+    ]
+    return Table(
+        "noise-floor",
+        "Noise floor: the same indexer on rounded inputs",
+        ["inputs", "indexer", "length", "rounded to", "rows", "IoU", "IoU p5", "IoU min"],
+        rows,
+        data,
+        [
+            "An IoU with flat DSA means nothing above this. fp8: e4m3, one scale a key and one a query head; "
+            "kernel: a GPU kernel against the reference operator, both from bf16 inputs.",
+            INTERVALS,
+        ],
+        n_keys=4,
+    )
+
+
+def _grouped(
+    data: pd.DataFrame, by: Sequence[str]
+) -> list[tuple[tuple[Any, ...], dict[str, dict[str, Any]]]]:
+    """Figures of a group by metric."""
+    groups: dict[tuple[Any, ...], dict[str, dict[str, Any]]] = {}
+    for row in records(data):
+        groups.setdefault(tuple(row[name] for name in by), {})[str(row["metric"])] = row
+    return list(groups.items())
+
+
+def _agreement_rows(data: pd.DataFrame, by: Sequence[str]) -> list[list[Cell]]:
+    rows = []
+    for key, found in _grouped(data, by):
+        iou = found["iou"]
+        p5 = {**iou, "low": iou["p5_low"], "high": iou["p5_high"]}
+        rest = [
+            _mean(found[name]) if name in found else Cell(NOTHING, -1.0) for name in METRICS if name != "iou"
+        ]
+        counts = [Cell(f"{iou['n_rows']:,}", iou["n_rows"]), Cell(str(iou["n_contexts"]), iou["n_contexts"])]
+        rows.append([*_keys(key, by), *counts, _mean(iou), _interval(p5, "p5"), _min(iou), *rest])
+    return rows
+
+
+def distance_label(start: int) -> str:
+    """A class of distance by its beginning, e.g. `from 256`."""
+    return f"from {length_label(start)}"
+
+
+def _keys(key: Sequence[Any], by: Sequence[str]) -> list[Cell]:
+    cells = []
+    for name, value in zip(by, key, strict=True):
+        if name == "length":
+            cells.append(Cell(length_label(int(value)), int(value)))
+        elif name == "scope":
+            cells.append(Cell(SCOPES[value]))
+        elif name == "distance":
+            cells.append(Cell(distance_label(int(value)), int(value)))
+        elif name == "quarter":
+            cells.append(Cell(QUARTERS[int(value)], int(value)))
+        else:
+            cells.append(Cell(str(value), value if isinstance(value, int) else None))
+    return cells
+
+
+def _mean(figure: dict[str, Any]) -> Cell:
+    return _interval(figure, "mean")
+
+
+def _min(figure: dict[str, Any]) -> Cell:
+    return Cell(share(figure["minimum"], 3), figure["minimum"])
+
+
+def _interval(figure: dict[str, Any], name: str) -> Cell:
+    value = figure[name]
+    text = share(value, 3)
+    if not math.isnan(figure["low"]):
+        text += f" [{share(figure['low'], 3)}, {share(figure['high'], 3)}]"
+    return Cell(text, -1.0 if math.isnan(value) else value)

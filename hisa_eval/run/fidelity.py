@@ -1,0 +1,259 @@
+"""A comparison of selections: every indexer on the very inputs that flat DSA selects from."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hisa_eval.config.defaults import RESULTS
+from hisa_eval.config.fidelity import FidelitySettings
+from hisa_eval.errors import UserError
+from hisa_eval.indexers import registry as indexer_registry
+from hisa_eval.run.canonical import sample_key
+from hisa_eval.run.device import device_facts, set_threads
+from hisa_eval.run.fidelity_sources import Place, Source, source_of
+from hisa_eval.run.folder import Folder, choose_folder, named_folder
+from hisa_eval.run.manifest import collect_environment
+from hisa_eval.run.plan import Answerer, settle
+from hisa_eval.run.runner import Outcome, reason_of
+from hisa_eval.run.store import RunStore
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from hisa_eval.fidelity.frame import Frame
+    from hisa_eval.indexers.base import Indexer
+
+COMMAND = "fidelity"
+VERSION = 1
+"""Rises with every change of a figure's definition."""
+
+Tell = Callable[[Place, int, int], None]
+"""Hears of every context before it is computed: place, how many are done, how many there are."""
+
+
+@dataclass(frozen=True)
+class PlannedFidelity:
+    """A checked comparison.
+
+    Attributes:
+        settings: As given.
+        answerer: Device, dtype, k and indexers, flat DSA first.
+        source: Where inputs come from.
+    """
+
+    settings: FidelitySettings
+    answerer: Answerer
+    source: Source
+
+    @cached_property
+    def canonical(self) -> dict[str, Any]:
+        """Every setting in the one form that is compared and hashed."""
+        who = self.answerer
+        return {
+            **self.settings.model_dump(mode="json"),
+            "command": COMMAND,
+            "indexer": who.labels,
+            "device": who.device,
+            "dtype": who.dtype,
+            "topk": who.topk,
+            "lengths": sorted({place.length for place in self.source.places}),
+            "n_planned": len(self.source.places) * len(who.indexers),
+            **self.source.identity(),
+        }
+
+
+def plan_fidelity(settings: FidelitySettings) -> PlannedFidelity:
+    """Check everything that can be checked without weights; flat DSA always takes part.
+
+    Raises:
+        UserError: names that do not exist, options that do not go together, files that cannot be used.
+    """
+    who = settle(settings)
+    flat = [one for one in who.indexers if one.name == "dsa"] or [indexer_registry.parse("dsa")]
+    others = [one for one in who.indexers if one.name != "dsa"]
+    who = Answerer(who.model, who.device, who.dtype, who.topk, (*flat, *others))
+    return PlannedFidelity(settings, who, source_of(settings, who.device, who.dtype, who.topk))
+
+
+def fidelity_folder(run: PlannedFidelity, out: Path | None, *, resume: bool = True) -> Folder:
+    """Where the run lands; nothing is written yet.
+
+    Raises:
+        UserError: the folder cannot be written, or holds something else.
+    """
+    if out is not None:
+        folder = named_folder(out, resume=resume)
+    else:
+        n = len(run.source.places) * len(run.answerer.indexers)
+        folder = choose_folder(Path(RESULTS), COMMAND, run.canonical, n, resume=resume)
+    RunStore.preflight(folder.path, run.canonical)
+    return folder
+
+
+def execute_fidelity(
+    run: PlannedFidelity,
+    folder: Folder,
+    tell: Tell = lambda place, done, total: None,
+    *,
+    threads: int | None = None,
+) -> Outcome:
+    """Compare on every context that the store has no result for.
+
+    Raises:
+        UserError: the model cannot be loaded, or the folder cannot be written or holds another run.
+        KeyboardInterrupt: stopped by the user; every finished context is kept.
+    """
+    began = time.perf_counter()
+    set_threads(threads)
+    run.source.open()
+    environment = collect_environment(
+        command=COMMAND,
+        model=run.source.describe(),
+        device=device_facts(run.answerer.device),
+        task_data=run.source.identity(),
+        indexers=[{"label": one.label, "settings": dict(one.settings)} for one in run.answerer.indexers],
+        seed=run.settings.seed,
+    )
+    places, indexers = run.source.places, run.answerer.indexers
+    outcome = Outcome(len(places) * len(indexers))
+    with RunStore.create_or_open(folder.path, run.canonical, environment) as store:
+        for number, place in enumerate(places):
+            tell(place, number, len(places))
+            facts = _facts(run, place)
+            keys = {one.label: _key(run, place, facts, one) for one in indexers}
+            missing = [one for one in indexers if not store.done(keys[one.label])]
+            outcome.n_reused += len(indexers) - len(missing)
+            for record in _compare(run, place, missing):
+                label = record["indexer"]
+                store.append({**facts, **record, "key": keys[label]})
+                if record["status"] == "failed":
+                    outcome.n_failed += 1
+                    outcome.reasons += [record["reason"]] if record["reason"] not in outcome.reasons else []
+    outcome.seconds = time.perf_counter() - began
+    return outcome
+
+
+def _facts(run: PlannedFidelity, place: Place) -> dict[str, Any]:
+    facts = {"needle": "", "haystack": "", "prompt_tail": "", "references": [], **run.source.facts(place)}
+    return {
+        **facts,
+        "task": place.task,
+        "length": place.length,
+        "depth": place.depth,
+        "sample": place.sample,
+        "prompt_head": "",
+        "n_total_tokens": facts["n_prompt_tokens"] + facts["max_new_tokens"],
+        "prediction": "",
+        "finish_reason": None,
+        "n_generated": 0,
+        "n_reused_tokens": 0,
+        "selection": {},
+    }
+
+
+def _key(run: PlannedFidelity, place: Place, facts: Mapping[str, Any], indexer: Indexer) -> str:
+    settings = run.settings
+    return sample_key(
+        {
+            **run.source.identity(),
+            "version": VERSION,
+            "indexer": {"name": indexer.name, "settings": dict(indexer.settings)},
+            "place": list(place),
+            "prompt_sha256": facts["prompt_sha256"],
+            "topk": run.answerer.topk,
+            "rows": settings.rows,
+            "seed": settings.seed,
+            "precisions": list(settings.precisions),
+            "attention": settings.attention,
+        }
+    )
+
+
+def _compare(run: PlannedFidelity, place: Place, indexers: list[Indexer]) -> list[dict[str, Any]]:
+    """Records of some indexers on one context; the inputs are made once for all of them."""
+    if not indexers:
+        return []
+    began = time.perf_counter()
+    try:
+        frames = run.source.frames(place)
+        flat = [_flat(run, frame) for frame in frames]
+    except Exception as error:
+        if isinstance(error, UserError):
+            raise
+        return [_failed(one, reason_of(error)) for one in indexers]
+    build = time.perf_counter() - began
+    records = []
+    for indexer in indexers:
+        try:
+            records.append(_finished(run, indexer, frames, flat, build))
+        except Exception as error:
+            records.append(_failed(indexer, reason_of(error)))
+    return records
+
+
+def _flat(run: PlannedFidelity, frame: Frame) -> tuple[Tensor, Tensor]:
+    """Flat DSA's selection and its scores."""
+    from hisa_eval.fidelity.measure import choose, selected_scores
+
+    chosen = choose(frame, run.answerer.indexers[0], run.answerer.topk)
+    return chosen, selected_scores(frame, chosen)
+
+
+def _finished(
+    run: PlannedFidelity,
+    indexer: Indexer,
+    frames: list[Frame],
+    flat: list[tuple[Tensor, Tensor]],
+    build: float,
+) -> dict[str, Any]:
+    from hisa_eval.fidelity.block_rank import block_ranks
+    from hisa_eval.fidelity.measure import DISTANCES, choose, measure
+    from hisa_eval.fidelity.noise import noise_floor
+
+    began = time.perf_counter()
+    take_certificates = getattr(indexer, "take_certificates", None)
+    certificates: list[dict[str, int]] = []
+    topk, is_flat = run.answerer.topk, indexer is run.answerer.indexers[0]
+    layers, ranks = [], []
+    for frame, (reference, scores) in zip(frames, flat, strict=True):
+        chosen = reference if is_flat else choose(frame, indexer, topk)
+        if take_certificates is not None:
+            certificates.append(take_certificates())
+        found = measure(frame, chosen, reference, scores)
+        found["noise"] = noise_floor(frame, indexer, topk, chosen, run.settings.precisions)
+        if take_certificates is not None:
+            take_certificates()  # those of the rounded inputs are not told
+        layers.append(found)
+        ranks += block_ranks(frame, topk) if is_flat else []
+    recalls = [value for found in layers for value in (found["recall"][:-1] or found["recall"])]
+    details = {
+        "exact_below": min(indexer.exact_below(topk), 2**53),
+        "visible": frames[0].ends.tolist(),
+        "distances": list(DISTANCES),
+        "layers": layers,
+        **({"block_ranks": ranks} if ranks else {}),
+        **({"certificates": certificates} if certificates else {}),
+    }
+    return {
+        "indexer": indexer.label,
+        "score": sum(recalls) / len(recalls),
+        "status": "ok",
+        "reason": None,
+        "details": details,
+        "seconds": {"prefill": build, "decode": time.perf_counter() - began, "build": None},
+    }
+
+
+def _failed(indexer: Indexer, reason: str) -> dict[str, Any]:
+    return {
+        "indexer": indexer.label,
+        "score": None,
+        "status": "failed",
+        "reason": reason,
+        "seconds": {"prefill": None, "decode": None, "build": None},
+    }

@@ -1,0 +1,131 @@
+"""`hisa-eval fidelity` from end to end: synthetic inputs, the nano model, files, resume and wrong input."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+Command = Callable[..., Any]
+
+SMALL = [
+    *("--lengths", "512,1k", "--samples", "3", "--rows", "6", "--heads", "2", "--dim", "16", "--topk", "64"),
+    *("--indexer", "hisa:block_size=32,num_blocks=8,block-sparse:block_size=32"),
+]
+NANO = [
+    *("--lengths", "1k", "--depths", "0,100", "--rows", "4", "--topk", "128"),
+    *("--indexer", "hisa:block_size=32,num_blocks=8", "--precisions", "bf16"),
+]
+
+CASES = [
+    ("two kinds of inputs", ["--inputs", "a", "--synthetic", "gaussian"], "both given"),
+    ("unknown distribution", ["--synthetic", "gausian"], "unknown distribution 'gausian'"),
+    ("missing file", ["--inputs", "none.safetensors"], "does not exist"),
+    ("unknown precision", ["--precisions", "fp4"], "fp4"),
+    ("no rows", ["--rows", "0"], "--rows 0"),
+    ("unknown indexer", ["--indexer", "hsia"], "did you mean 'hisa'"),
+    ("budget that cannot be filled", ["--indexer", "hisa:num_blocks=2"], "cannot fill k"),
+    ("length too short", ["--lengths", "64"], "too short"),
+    ("foreign folder", ["--synthetic", "local", "--out", "foreign"], "not empty"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "words"), [pytest.param(*case[1:], id=case[0]) for case in CASES])
+def test_bad_input_is_one_line(inside: Command, tmp_path: Path, arguments: list[str], words: str) -> None:
+    (tmp_path / "foreign").mkdir()
+    (tmp_path / "foreign" / "thesis.txt").write_text("do not lose me", encoding="utf-8")
+    done = inside("fidelity", "--device", "cpu", *arguments)
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1, done.stderr
+    assert words in done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["foreign"]
+
+
+def test_synthetic_inputs_leave_a_run_that_resumes_and_is_drawn_again(
+    inside: Command, tmp_path: Path
+) -> None:
+    run = ["fidelity", "--synthetic", "gaussian,spikes", *SMALL, "--out", "run"]
+    done = inside(*run, "--json")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["contexts"] == {"total": 12, "results": 36, "reused": 0, "failed": 0}
+    assert {one["inputs"] for one in found["agreement"]} == {"synthetic/gaussian", "synthetic/spikes"}
+    flat = [one for one in found["agreement"] if one["indexer"] == "dsa" and one["metric"] == "recall"]
+    assert flat
+    assert {one["mean"] for one in flat} == {1.0}
+    beyond = [one for one in found["agreement"] if one["scope"] == "beyond" and one["metric"] == "iou"]
+    assert beyond
+    assert all(0 <= one["low"] <= one["mean"] <= one["high"] <= 1 > one["mean"] for one in beyond)
+    files = {path.name for path in (tmp_path / "run").rglob("*") if path.is_file()}
+    assert {"manifest.json", "samples.jsonl", "rows.csv", "agreement.tex", "needles.md"} <= files
+    assert {"iou-by-layer-synthetic-gaussian.png", "iou-by-length-synthetic-spikes.pdf"} <= files
+    assert {"recall-by-distance-synthetic-spikes.png", "block-ranks-synthetic-spikes.png"} <= files
+    assert "block-ranks-synthetic-gaussian.png" not in files
+
+    lines = (tmp_path / "run" / "samples.jsonl").read_text("utf-8").splitlines(keepends=True)
+    (tmp_path / "run" / "samples.jsonl").write_text("".join(lines[:20]) + lines[20][:50], "utf-8")
+    before = (tmp_path / "run" / "tables" / "agreement.csv").read_text("utf-8")
+    again = json.loads(inside(*run, "--json").stdout)
+    assert again["contexts"]["reused"] == 20
+    assert (tmp_path / "run" / "tables" / "agreement.csv").read_text("utf-8") == before
+
+    (tmp_path / "run" / "tables" / "agreement.csv").unlink()
+    assert inside("report", "run").returncode == 0
+    assert (tmp_path / "run" / "tables" / "agreement.csv").read_text("utf-8") == before
+    compared = inside("compare", "run@dsa", "run@hisa:block_size=32,num_blocks=8")
+    assert compared.returncode == 0, compared.stderr
+
+    other = inside(*run, "--seed", "1")
+    assert other.returncode == 2
+    assert "run holds another run" in other.stderr
+
+
+def test_the_nano_model_and_a_file_of_its_inputs_agree(inside: Command, tmp_path: Path) -> None:
+    done = inside("fidelity", *NANO, "--out", "run", "--json", "--no-report")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert {one["length"] for one in found["needles"]} == {1024}
+    shares = [one["mean"] for one in found["agreement"] if one["metric"] == "attention"]
+    assert shares
+    assert all(0 < one <= 1 for one in shares)
+    written = inside("fidelity", *NANO, "--dump", "x.safetensors", "--json")
+    assert json.loads(written.stdout)["layers"] == 2
+    read = inside(
+        *("fidelity", "--inputs", "x.safetensors", "--out", "file", "--json", "--no-report"),
+        *("--topk", "128", "--indexer", "hisa:block_size=32,num_blocks=8", "--precisions", "none"),
+    )
+    assert read.returncode == 0, read.stderr
+    records = {
+        name: [
+            json.loads(line) for line in (tmp_path / name / "samples.jsonl").read_text("utf-8").splitlines()
+        ]
+        for name in ("run", "file")
+    }
+    first = [r["details"]["layers"] for r in records["run"] if r["depth"] == 100]
+    for mine, theirs in zip(first, (r["details"]["layers"] for r in records["file"]), strict=True):
+        for one, other in zip(mine, theirs, strict=True):
+            assert {**one, "noise": {}} == {**other, "noise": {}}
+
+
+def test_a_context_that_fails_is_told_and_tried_again(
+    inside: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from hisa_eval.fidelity import synthetic
+
+    real = synthetic.make_frame
+
+    def broken(name: str, length: int, **how: Any) -> Any:
+        if length == 1024:
+            raise MemoryError("none left")
+        return real(name, length, **how)
+
+    monkeypatch.setattr(synthetic, "make_frame", broken)
+    run = ["fidelity", "--synthetic", "local", *SMALL, "--out", "run", "--no-report"]
+    done = inside(*run)
+    assert done.returncode == 1
+    assert "9 of 18 results failed: MemoryError: none left" in done.stderr
+    monkeypatch.setattr(synthetic, "make_frame", real)
+    assert inside(*run).returncode == 0
