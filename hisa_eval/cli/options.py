@@ -120,6 +120,29 @@ CodeSimilarity = Annotated[
         LONGBENCH,
     ),
 ]
+ChatTemplate = Annotated[
+    str | None,
+    _option(
+        "chat_template",
+        "auto puts the model's chat template around a prompt where LongBench does (not for trec, triviaqa, "
+        "samsum, lsht, lcc, repobench-p), on everywhere, off nowhere.",
+        QUESTION,
+        "RULE",
+        None,
+        LONGBENCH,
+    ),
+]
+Thinking = Annotated[
+    str | None,
+    _option(
+        "thinking",
+        "none scores an answer as it is, think-tags what follows its thinking.",
+        QUESTION,
+        "RULE",
+        None,
+        LONGBENCH,
+    ),
+]
 Needle = Annotated[
     str | None,
     _option("needle", "What is hidden: a name (hisa-eval list needles) or a YAML file.", QUESTION, "NAME"),

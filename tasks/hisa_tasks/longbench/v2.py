@@ -189,7 +189,6 @@ class LongBenchV2Task:
                 "row": question.id,
                 "context": context,
                 "chat_template": True,
-                "stop_at_newline": False,
                 "n_whole_prompt_tokens": cut.n_before,
                 "n_cut": cut.n_before - cut.n_after,
             },
