@@ -84,9 +84,15 @@ def score(
 
 def _print_lines(lines: list[dict[str, Any]]) -> None:
     import json
+    import sys
 
     for line in lines:
-        print(json.dumps(line, ensure_ascii=False))
+        text = json.dumps(line, ensure_ascii=False)
+        try:
+            text.encode(sys.stdout.encoding or "utf-8")
+        except UnicodeEncodeError:  # Half a surrogate pair, or an output that knows ASCII alone.
+            text = json.dumps(line)
+        print(text)
 
 
 def _print_run(run: Path, totals: Any) -> None:

@@ -47,9 +47,10 @@ class Line:
         return value
 
     def texts(self, *names: str) -> list[str]:
-        """The first of the named fields that is there; it must be a list of texts."""
+        """The first of the named fields that is there; it must be a list of texts, or one text."""
         name = self._present(names)
-        return self._texts(name)
+        value = self.values[name]
+        return [value] if isinstance(value, str) else self._texts(name)
 
     def optional_texts(self, name: str) -> list[str] | None:
         """A list of texts, None where the field is missing or null."""

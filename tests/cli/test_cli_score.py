@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -86,6 +87,38 @@ def test_official_prediction_files_are_read_as_they_are(inside: Command, tmp_pat
     assert totals["datasets"]["qasper_e"]["by_length"] == {"0-4k": None, "4-8k": 50.0, "8k+": None}
     assert totals["average_e"]["complete"] is False
     assert "average" not in totals
+
+
+def test_lines_are_taken_as_they_come(inside: Command, tmp_path: Path) -> None:
+    trec = {**GOOD, "dataset": "trec_e", "pred": "\n\nDate Place", "answers": ["Date"]}
+    lines = [
+        {**GOOD, "id": 3, "answers": "Ada"},
+        {**GOOD, "id": 3, "answers": []},
+        {**GOOD, "id": "\ud800", "pred": "\ud800 Ada", "length": None},
+        {**trec, "all_classes": None},
+        {**trec, "all_classes": []},
+        {**trec, "all_classes": ["Date", "Place", "Da"]},
+    ]
+    path = tmp_path / "preds.jsonl"
+    text = "\n\n".join(json.dumps(one) for one in lines)
+    path.write_bytes(b"\xef\xbb\xbf" + text.encode().replace(b"\n\n", b"\r\n\n"))
+    rows, totals = scored(inside("score", "--predictions", path, "--json"))
+    assert [row["id"] for row in rows] == [3, 3, "\ud800", "a", "a", "a"]
+    # A line without classes takes the last ones; "Da" is struck out as part of "Date", "Place" is not.
+    assert [row["score"] for row in rows] == pytest.approx([2 / 3, 0, 2 / 3, 0.5, 0, 0.5])
+    assert totals["n"] == 6
+
+
+def test_ten_thousand_lines_take_seconds(inside: Command, tmp_path: Path) -> None:
+    names = ("qasper", "gov_report", "trec", "lcc", "passage_count", "dureader")
+    lines = (
+        {**GOOD, "id": place, "dataset": names[place % 6], "all_classes": ["Ada", "Ben"]}
+        for place in range(10_000)
+    )
+    began = time.perf_counter()
+    rows, totals = scored(inside("score", "--predictions", write(tmp_path, *lines), "--json"))
+    assert (len(rows), totals["n"]) == (10_000, 10_000)
+    assert time.perf_counter() - began < 60
 
 
 def test_a_table_for_people(inside: Command, tmp_path: Path) -> None:
@@ -172,7 +205,7 @@ def test_a_run_is_scored_again_from_its_store(inside: Command, tmp_path: Path) -
         ({"id": "a"}, "line 2: field 'dataset' is missing – give every line 'dataset'"),
         ({**GOOD, "dataset": "quasper"}, "unknown LongBench data set 'quasper' – did you mean 'qasper'?"),
         ({**GOOD, "pred": None}, "line 2: field 'pred' is null, not text – mend that line"),
-        ({**GOOD, "answers": "Ada"}, "line 2: field 'answers' is \"Ada\", not a list of texts – "),
+        ({**GOOD, "answers": ["Ada", 5]}, "line 2: field 'answers' is [\"Ada\", 5], not a list of texts – "),
         ({**GOOD, "dataset": "trec"}, "trec is scored against its classes, and none are given – "),
         ({**GOOD, "length": "long"}, "field 'length' is \"long\", not a number"),
         ({**GOOD, "id": [1]}, "field 'id' is [1], not text or a whole number"),

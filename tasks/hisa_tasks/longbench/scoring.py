@@ -59,7 +59,7 @@ def score_answer(
     dataset = any_dataset(name)
     answer = scored_part(name, prediction)
     if dataset.metric == "classification":
-        if not all_classes:
+        if all_classes is None:
             raise ValueError(f"{name} is scored against its classes, and none are given – fill all_classes")
         return classification(references, answer, all_classes)
     if dataset.metric == "code-similarity":
