@@ -85,6 +85,12 @@ LongBenchData = Annotated[
     str | None,
     _option("data", "Official files: a folder, data.zip, or one file.", QUESTION, "PATH", "the hub's"),
 ]
+AnyData = Annotated[
+    str | None,
+    _option(
+        "data", "ruler's QA questions, or LongBench's files: a folder or file.", QUESTION, "PATH", "none"
+    ),
+]
 Partial = Annotated[
     bool | None,
     typer.Option(

@@ -13,16 +13,31 @@ BRIEF = 400
 
 
 def show_prompt(
+    task: Annotated[
+        str,
+        typer.Option(
+            "--task",
+            help="As tables name it: niah, ruler/vt, longbench/qasper, longbench-v2, mini/lookup.",
+            metavar="NAME",
+        ),
+    ] = "niah",
     length: Annotated[
         str,
-        typer.Option("--length", help="Of the context in tokens, answer room included.", metavar="LENGTH"),
+        typer.Option(
+            "--length", help="niah, ruler: of the context in tokens, answer room included.", metavar="LENGTH"
+        ),
     ] = "4k",
-    depth: Annotated[float, typer.Option("--depth", help="Depth of the needle in per cent.")] = 50.0,
-    index: Annotated[int, typer.Option("--index", help="Which sample, from 0.", min=0)] = 0,
+    depth: Annotated[float, typer.Option("--depth", help="niah: depth of the needle in per cent.")] = 50.0,
+    index: Annotated[int, typer.Option("--index", help="Which sample or row, from 0.", min=0)] = 0,
     needle: options.Needle = None,
     distractors: options.Distractors = None,
     haystack: options.Haystack = None,
     max_new_tokens: options.MaxNewTokens = None,
+    data: options.AnyData = None,
+    partial: options.Partial = None,
+    truncate: options.Truncate = None,
+    max_prompt_tokens: options.MaxPromptTokens = None,
+    chat_template: options.ChatTemplate = None,
     model: options.ModelName = None,
     seed: options.Seed = None,
     brief: Annotated[bool, typer.Option("--brief", help="Only its ends and the needle.")] = False,
@@ -36,6 +51,8 @@ def show_prompt(
     Examples
       hisa-eval show-prompt --brief
       hisa-eval show-prompt --needle multikey --length 8k --depth 25 > prompt.txt
+      hisa-eval show-prompt --task ruler/vt --length 8k --index 3
+      hisa-eval show-prompt --task longbench/qasper --data LongBench/data.zip --brief
     """
     from hisa_eval.cli.output import print_json, print_note
     from hisa_eval.run.prompt import build_sample, facts_of_sample
@@ -45,10 +62,15 @@ def show_prompt(
         "distractors": distractors,
         "haystack": haystack,
         "max_new_tokens": max_new_tokens,
+        "data": data,
+        "partial": partial,
+        "truncate": truncate,
+        "max_prompt_tokens": max_prompt_tokens,
+        "chat_template": chat_template,
         "model": model,
         "seed": seed,
     }
-    sample = build_sample(values, length, depth, index)
+    sample = build_sample(task, values, length, depth, index)
     facts = facts_of_sample(sample)
     text = sample.prompt
     if brief and len(text) > 2 * BRIEF:

@@ -1,4 +1,4 @@
-"""One sample of a needle run, for looking at it."""
+"""One sample of any suite, for looking at it."""
 
 from __future__ import annotations
 
@@ -6,36 +6,99 @@ from collections.abc import Mapping
 from typing import Any
 
 from hisa_eval.config.grammar import parse_depths, parse_length
+from hisa_eval.config.longbench import longbench_settings
 from hisa_eval.config.niah import niah_settings
-from hisa_eval.errors import unknown_name
+from hisa_eval.config.ruler import ruler_settings
+from hisa_eval.errors import UserError, unknown_name
 from hisa_eval.models import registry as model_registry
 from hisa_eval.run.canonical import text_hash
+from hisa_eval.run.longbench import plan_longbench
 from hisa_eval.run.niah import make_task
 from hisa_eval.run.plan import input_errors
-from hisa_tasks.sample import Sample
+from hisa_eval.run.ruler import make_tasks
+from hisa_tasks.longbench.catalog import SUFFIX
+from hisa_tasks.sample import Sample, Tokenizer
+
+HELP = "see hisa-eval show-prompt --help"
+_SHOWN = {
+    "depth_actual": "depth reached",
+    "metric": "metric",
+    "n_cut": "tokens cut",
+    "frame": "frame",
+    "all_classes": "classes",
+}
+SUITES = ("niah", "ruler", "longbench", "longbench-v2", "mini")
 
 
-def build_sample(values: Mapping[str, Any], length: str, depth: float, index: int) -> Sample:
-    """The sample that a run with these settings asks at one place of its grid.
+def build_sample(task: str, values: Mapping[str, Any], length: str, depth: float, index: int) -> Sample:
+    """The sample that a run with these settings asks at one place.
 
     Args:
+        task: As in tables and records: `niah`, `ruler/vt`, `longbench/qasper`, `longbench-v2`,
+            `mini/lookup`.
         values: Settings that were given, by field name; None where they were not.
-        length: As written, e.g. `"8k"`.
-        depth: In per cent.
-        index: Of the sample.
+        length: As written, e.g. `"8k"`; for `niah` and `ruler`.
+        depth: In per cent; for `niah`.
+        index: Of the sample; of the row for the others.
 
     Raises:
-        UserError: a value is wrong, or the length is too short.
+        UserError: a name or value is wrong or belongs to another task, the length is too short, there is no
+            such row, or data are missing.
     """
-    settings = niah_settings({name: value for name, value in values.items() if value is not None})
+    suite, _, name = task.partition("/")
+    given = {field: value for field, value in values.items() if value is not None}
+    if suite not in SUITES:
+        raise unknown_name("task", task, SUITES)
+    if suite in ("ruler", "longbench", "mini") and not name:
+        raise UserError(f"{task} has several tasks", f"name one of them: {task}/NAME")
+    if suite == "niah":
+        return _needle(given, length, depth, index)
+    if suite == "ruler":
+        return _ruler(name, given, length, index)
+    return _row(suite, name, given, index)
+
+
+def _needle(given: Mapping[str, Any], length: str, depth: float, index: int) -> Sample:
+    settings = niah_settings(given)
     tokens = parse_length(length)
     (place,) = parse_depths([depth])
-    if settings.model not in model_registry.available():
-        raise unknown_name("model", settings.model, model_registry.available())
+    tokenizer = _tokenizer(settings.model)
     task = make_task(settings)
-    tokenizer = model_registry.tokenizer(settings.model)
-    with input_errors("see hisa-eval show-prompt --help"):
+    with input_errors(HELP):
         return task.sample(tokens, place, index, tokenizer)
+
+
+def _ruler(name: str, given: Mapping[str, Any], length: str, index: int) -> Sample:
+    tokens = parse_length(length)
+    settings = ruler_settings({**given, "tasks": name})
+    tokenizer = _tokenizer(settings.model)
+    tasks, _ = make_tasks(settings)
+    (task,) = tasks.values() if len(tasks) == 1 else (None,)
+    if task is None:
+        raise UserError(f"{name} stands for {len(tasks)} tasks", f"name one of them: {', '.join(tasks)}")
+    with input_errors(HELP):
+        return task.sample(tokens, 0.0, index, tokenizer)
+
+
+def _row(suite: str, name: str, given: Mapping[str, Any], index: int) -> Sample:
+    edition = "e" if name.endswith(SUFFIX) else "v1"
+    names = {"longbench": edition, "longbench-v2": "v2", "mini": "mini"}
+    tasks = {} if suite == "longbench-v2" else {"tasks": name}
+    run = plan_longbench(longbench_settings({**given, "suite": names[suite], **tasks}))
+    steps = [step for step in run.layout.steps() if step.indexer == run.answerer.labels[0]]
+    if len({step.task for step in steps}) > 1:
+        raise UserError(f"{name} stands for several data sets", "name one of them")
+    found = next((step for step in steps if step.sample == index), None)
+    if found is None:
+        raise UserError(f"there is no row {index}", f"rows are 0 to {len(steps) - 1}")
+    with input_errors(HELP):
+        return run.questions.sample(found, _tokenizer(run.settings.model))
+
+
+def _tokenizer(model: str) -> Tokenizer:
+    if model not in model_registry.available():
+        raise unknown_name("model", model, model_registry.available())
+    return model_registry.tokenizer(model)
 
 
 def facts_of_sample(sample: Sample) -> dict[str, Any]:
@@ -47,6 +110,7 @@ def facts_of_sample(sample: Sample) -> dict[str, Any]:
         "answer room": sample.max_new_tokens,
         "characters": len(sample.prompt),
         "sha256": text_hash(sample.prompt),
-        "depth reached": sample.meta.get("depth_actual"),
+        **{shown: sample.meta[name] for name, shown in _SHOWN.items() if name in sample.meta},
+        **({"ends at": list(sample.stop)} if sample.stop else {}),
         "references": list(sample.references),
     }

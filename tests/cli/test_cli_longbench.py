@@ -236,6 +236,27 @@ def test_a_dry_run_forecasts_by_data_set(oracle: Command, data: Path) -> None:
     assert [path.name for path in data.parent.iterdir()] == ["data"]
 
 
+def test_the_prompt_shown_is_the_one_that_a_run_sends(oracle: Command, data: Path) -> None:
+    shown = ["show-prompt", "--model", "oracle", "--task", "longbench/trec", "--index", "1", "--data", "data"]
+    facts = json.loads(oracle(*shown, "--partial", "--json").stdout)
+    assert oracle(*RUN, "--tasks", "trec", "--no-report", "--out", "run").returncode == 0
+    (sent,) = {
+        line["prompt_sha256"] for line in lines(data.parent / "run") if line["sample_id"] == facts["sample"]
+    }
+    assert facts["sha256"] == sent
+    assert facts["references"] == ["Ada Lovelace"]
+    for arguments, words in (
+        (["--task", "longbench/trec", "--index", "3"], "there is no row 3 – rows are 0 to 2"),
+        (["--task", "longbench"], "longbench has several tasks – name one of them"),
+        (["--task", "chess"], "unknown task 'chess'"),
+        (["--task", "longbench/trec", "--chat-template", "on"], "model oracle has no chat template"),
+        (["--task", "longbench/qasper", "--needle", "multikey"], "unknown setting 'needle'"),
+    ):
+        done = oracle("show-prompt", "--model", "oracle", "--data", "data", "--partial", *arguments)
+        assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+        assert words in done.stderr
+
+
 def test_the_nano_model_answers(inside: Command, data: Path) -> None:
     done = inside(
         *("longbench", "--data", "data", "--partial", "--tasks", "qasper", "--samples", "2"),

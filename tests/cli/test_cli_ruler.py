@@ -145,6 +145,18 @@ def test_settings_are_shown_in_the_order_of_the_help_page(inside: Command) -> No
     assert shown["tasks"] == {"value": "vt", "source": "flag"}
 
 
+def test_the_prompt_shown_is_the_one_that_a_run_sends(oracle: Command, tmp_path: Path) -> None:
+    where = ["--model", "oracle", "--seed", "3"]
+    shown = ["show-prompt", *where, "--task", "ruler/vt", "--length", "4k", "--json"]
+    facts = json.loads(oracle(*shown).stdout)
+    assert facts["length"] == 4096
+    run = ["ruler", *where, "--tasks", "vt", "--lengths", "4k", "--indexer", "dsa", "--device", "cpu"]
+    assert oracle(*run, "--no-report", "--out", "run").returncode == 0
+    (line,) = lines(tmp_path / "run")
+    assert (line["prompt_sha256"], line["sample_id"]) == (facts["sha256"], facts["sample"])
+    assert "name one of them" in oracle("show-prompt", *where, "--task", "ruler/niah").stderr
+
+
 def test_the_nano_model_answers(inside: Command, tmp_path: Path, driver: ModuleType) -> None:
     done = inside(
         *("ruler", "--tasks", "niah_single_1,vt,fwe", "--lengths", "4k", "--max-new-tokens", "12"),

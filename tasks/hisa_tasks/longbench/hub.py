@@ -2,8 +2,8 @@
 
 They come by huggingface_hub, the client that `datasets` downloads with, and are read by `rows.parse_rows`.
 The JSON reader of `datasets` is passed by: it takes a field whose values all look like dates for dates,
-although the schema given to it says text, and writes "2020-01-01" back as "2020-01-01 00:00:00" (5.2.0; a test shows
-it). The real rows at hand came out equal either way, but a prompt must not depend on its neighbours.
+although the schema given to it says text, and writes "2020-01-01" back as "2020-01-01 00:00:00" (5.2.0; a
+test shows it). The real rows at hand came out equal either way, but a prompt must not depend on neighbours.
 """
 
 from __future__ import annotations
