@@ -98,14 +98,14 @@ def _print_lines(lines: list[dict[str, Any]]) -> None:
 def _print_run(run: Path, totals: Any) -> None:
     from hisa_eval.cli.output import print_table
 
-    numbers = ("score", "95% interval", "stored", "n", "failed", "changed")
+    numbers = ("score", "95% interval", "stored", "n", "failed", "cut", "changed")
     rows = [
         [
             name,
             _number(facts["score"]),
             f"{_number(facts['low'])} – {_number(facts['high'])}",
             _number(facts["stored"]),
-            *(str(facts[count]) for count in ("n", "n_failed", "n_changed")),
+            *(str(facts[count]) for count in ("n", "n_failed", "n_cut", "n_changed")),
         ]
         for name, facts in totals["indexers"].items()
     ]

@@ -126,7 +126,7 @@ def test_a_run_leaves_a_record_per_row_and_indexer(oracle: Command, data: Path) 
     assert len(manifest["task_data"]["datasets"]["qasper"]["file_sha256"]) == 64
     (row,) = [line for line in done.stdout.splitlines() if line.startswith("| dsa ")]
     cells = [cell.strip() for cell in row.strip("|").split("|")]
-    assert [cell[:4] for cell in cells[1:]] == ["1.00", "–", "–", "1.00", "–", "–", "1.00", "0"]
+    assert [cell[:4] for cell in cells[1:]] == ["1.00", "–", "–", "1.00", "–", "–", "1.00", "7", "0", "0"]
     page = (data.parent / "run" / "report.html").read_text(encoding="utf-8")
     assert "<h1>LongBench" in page
     assert "not run yet" not in page
@@ -182,7 +182,7 @@ def test_longbench_e_is_shown_by_length(oracle: Command, data: Path) -> None:
     assert {line["task"] for line in lines(data.parent / "run")} == {"longbench/qasper_e"}
     assert "LongBench-E by length" in done.stdout
     heads = [line.split("|")[2:-1] for line in done.stdout.splitlines() if line.startswith("| indexer ")]
-    assert [head.strip() for head in heads[1]] == ["0-4k", "4-8k", "8k+", "failed"]
+    assert [head.strip() for head in heads[1]] == ["0-4k", "4-8k", "8k+", "n", "failed", "cut"]
 
 
 def test_longbench_v2_is_shown_by_difficulty_and_length(oracle: Command, tmp_path: Path) -> None:
@@ -194,7 +194,7 @@ def test_longbench_v2_is_shown_by_difficulty_and_length(oracle: Command, tmp_pat
     assert {line["task"] for line in found} == {"longbench-v2"}
     assert oracle("score", "run").returncode == 0
     table = (tmp_path / "run" / "tables" / "longbench-v2.md").read_text(encoding="utf-8")
-    assert "| indexer | overall | easy | hard | short | medium | long | failed |" in table
+    assert "| indexer | overall | easy | hard | short | medium | long | n | failed | cut |" in table
 
 
 def test_without_data_it_asks_mini_and_says_so_everywhere(oracle: Command, tmp_path: Path) -> None:
@@ -218,7 +218,7 @@ def test_without_data_it_asks_mini_and_says_so_everywhere(oracle: Command, tmp_p
     assert len(titles) >= 5
     assert all("mini (generated, not LongBench)" in title for title in titles)
     assert (folder / "figures" / "accuracy-by-task.png").exists()
-    assert "| indexer | SQA | MQA | Sum | FS | Syn | Code | Avg | failed |" in (
+    assert "| indexer | SQA | MQA | Sum | FS | Syn | Code | Avg | n | failed | cut |" in (
         folder / "tables" / "mini.md"
     ).read_text(encoding="utf-8")
     assert oracle("score", folder).returncode == 0

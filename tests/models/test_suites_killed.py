@@ -19,29 +19,8 @@ ROOT = Path(__file__).parents[2]
 INDEXERS = "dsa,hisa:block_size=32,num_blocks=16"
 SMALL = ["--indexer", INDEXERS, "--topk", "256", "--device", "cpu", "--threads", "1"]
 SMALL += ["--quiet", "--no-report"]
-    "--indexer",
-    INDEXERS,
-    "--topk",
-    "256",
-    "--device",
-    "cpu",
-    "--threads",
-    "1",
-    "--quiet",
-    "--no-report",
-]
 RULER = ["ruler", "--tasks", "niah_single_1,fwe", "--lengths", "1k", "--samples", "2"]
 RULER += ["--max-new-tokens", "8"]
-    "ruler",
-    "--tasks",
-    "niah_single_1,fwe",
-    "--lengths",
-    "1k",
-    "--samples",
-    "2",
-    "--max-new-tokens",
-    "8",
-]
 LONGBENCH = ["longbench", "--tasks", "samsum,passage_count", "--data", "data", "--partial"]
 
 
