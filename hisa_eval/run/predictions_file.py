@@ -46,15 +46,25 @@ class Line:
             self.fail(f"field {name!r} is {_shown(value)}, not text")
         return value
 
-    def texts(self, *names: str) -> list[str]:
-        """The first of the named fields that is there; it must be a list of texts, or one text."""
+    def answers(self, *names: str) -> list[str]:
+        """The first of the named fields that is there: a list of texts or numbers, or one alone.
+
+        Numbers are written out. One text alone is one answer; LongBench's scorer would take each of its
+        characters for one.
+        """
         name = self._present(names)
         value = self.values[name]
-        return [value] if isinstance(value, str) else self._texts(name)
+        listed = value if isinstance(value, list) else [value]
+        if not all(isinstance(one, str | int | float) and not isinstance(one, bool) for one in listed):
+            self.fail(f"field {name!r} is {_shown(value)}, not a list of texts")
+        return [str(one) for one in listed]
 
     def optional_texts(self, name: str) -> list[str] | None:
         """A list of texts, None where the field is missing or null."""
-        return None if self.values.get(name) is None else self._texts(name)
+        value = self.values.get(name)
+        if value is not None and not (isinstance(value, list) and all(isinstance(one, str) for one in value)):
+            self.fail(f"field {name!r} is {_shown(value)}, not a list of texts")
+        return value
 
     def optional_number(self, name: str) -> float | None:
         """A number, None where the field is missing or null."""
@@ -66,8 +76,9 @@ class Line:
         return value
 
     def identity(self, default: str) -> str | int:
-        """The field `id`, text or whole number as it stands there; a default where it is missing."""
-        value = self.values.get("id", self.values.get("_id", default))
+        """The field `id`, text or whole number as it stands there; a default where it is missing or null."""
+        given = (self.values.get(name) for name in ("id", "_id"))
+        value = next((one for one in given if one is not None), default)
         if isinstance(value, bool) or not isinstance(value, str | int):
             self.fail(f"field 'id' is {_shown(value)}, not text or a whole number")
         return value
@@ -77,12 +88,6 @@ class Line:
         if found is not None:
             return found
         return self.fail(f"field {' or '.join(map(repr, names))} is missing", f"give every line {names[0]!r}")
-
-    def _texts(self, name: str) -> list[str]:
-        value = self.values[name]
-        if not isinstance(value, list) or not all(isinstance(one, str) for one in value):
-            self.fail(f"field {name!r} is {_shown(value)}, not a list of texts")
-        return value
 
 
 def read_lines(path: Path) -> Iterator[Line]:
@@ -104,7 +109,7 @@ def read_lines(path: Path) -> Iterator[Line]:
             continue
         try:
             values = json.loads(line.decode("utf-8"))
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             why = "not UTF-8" if isinstance(error, UnicodeDecodeError) else f"not valid JSON, {error}"
             raise UserError(f"{path} line {number} is damaged ({why})", "mend or remove that line") from error
         if not isinstance(values, dict):

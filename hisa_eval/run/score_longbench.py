@@ -27,9 +27,9 @@ def score_longbench(path: Path, rules: Rules) -> Scores:
     """Score `{id, dataset, pred, answers, all_classes, length}`.
 
     `id` may be missing (the line's number stands in), so may `dataset` where the file bears the data set's
-    name: the official prediction files are read as they are. `answers` may be one text. `all_classes` is
-    needed for trec and lsht; a line without it takes those of its data set's last line that has them, as the
-    official scorer does for every line. `length` is needed for LongBench-E's buckets. Lines of code
+    name: the official prediction files are read as they are. `answers` may be one text, and numbers. `all_classes`
+    is read for trec and lsht alone; a line without it takes those of its data set's last line that has them,
+    as the official scorer does for every line. `length` is needed for LongBench-E's buckets. Lines of code
     completion get the score of every variant.
 
     Raises:
@@ -43,16 +43,19 @@ def score_longbench(path: Path, rules: Rules) -> Scores:
     lines = list(read_lines(path))
     names = [of_file if of_file and "dataset" not in one.values else one.text("dataset") for one in lines]
     last = {
-        name: line.optional_texts("all_classes")
+        name: line.values["all_classes"]
         for name, line in zip(names, lines, strict=True)
         if line.values.get("all_classes") is not None
     }
     for name, line in zip(names, lines, strict=True):
-        prediction, answers = strip_thinking(line.text("pred"), rules.thinking), line.texts("answers")
-        classes = line.optional_texts("all_classes")
-        classes = last.get(name) if classes is None else classes
         with line.input_errors():
-            is_code = find_dataset(name).metric == "code-similarity"
+            metric = find_dataset(name).metric
+        is_code, classes = metric == "code-similarity", None
+        prediction, answers = strip_thinking(line.text("pred"), rules.thinking), line.answers("answers")
+        if metric == "classification":
+            classes = line.optional_texts("all_classes")
+            classes = last.get(name) if classes is None else classes
+        with line.input_errors():
             scores = {
                 one: score_answer(name, answers, prediction, classes, code=one)
                 for one in (variants if is_code else (rules.code,))
@@ -81,8 +84,7 @@ def score_longbench_v2(path: Path, rules: Rules) -> Scores:
     rows = []
     parts: dict[str, list[float]] = {}
     for line in read_lines(path):
-        given = line.values.get("answer", line.values.get("answers"))
-        answers = line.texts("answers") if isinstance(given, list) else [line.text("answer", "answers")]
+        answers = line.answers("answer", "answers")
         prediction = strip_thinking(line.text("response", "pred"), rules.thinking)
         score = multiple_choice(answers, prediction)
         extra = {"choice": chosen_letter(prediction)}

@@ -19,7 +19,7 @@ def score_ruler(path: Path, rules: Rules) -> Scores:
     """
     rows = []
     for line in read_lines(path):
-        task, answers = line.text("task"), line.texts("answers", "outputs")
+        task, answers = line.text("task"), line.answers("answers", "outputs")
         prediction = strip_thinking(line.text("pred"), rules.thinking)
         with line.input_errors():
             score = score_answer(task, answers, prediction)

@@ -109,6 +109,18 @@ def test_lines_are_taken_as_they_come(inside: Command, tmp_path: Path) -> None:
     assert totals["n"] == 6
 
 
+def test_numbers_and_classes_that_mean_nothing(inside: Command, tmp_path: Path) -> None:
+    path = write(
+        tmp_path,
+        {**GOOD, "id": 7, "all_classes": "none"},
+        {"_id": "x", "id": None, "dataset": "passage_count", "pred": "12", "answers": [12]},
+        {**GOOD, "id": 0, "dataset": "passage_count", "pred": "12 13", "answers": 12},
+    )
+    rows, _ = scored(inside("score", "--predictions", path, "--json"))
+    assert [row["id"] for row in rows] == [7, "x", 0]
+    assert [row["score"] for row in rows] == pytest.approx([2 / 3, 1, 0.5])
+
+
 def test_ten_thousand_lines_take_seconds(inside: Command, tmp_path: Path) -> None:
     names = ("qasper", "gov_report", "trec", "lcc", "passage_count", "dureader")
     lines = (
@@ -205,7 +217,10 @@ def test_a_run_is_scored_again_from_its_store(inside: Command, tmp_path: Path) -
         ({"id": "a"}, "line 2: field 'dataset' is missing – give every line 'dataset'"),
         ({**GOOD, "dataset": "quasper"}, "unknown LongBench data set 'quasper' – did you mean 'qasper'?"),
         ({**GOOD, "pred": None}, "line 2: field 'pred' is null, not text – mend that line"),
-        ({**GOOD, "answers": ["Ada", 5]}, "line 2: field 'answers' is [\"Ada\", 5], not a list of texts – "),
+        ({**GOOD, "answers": None}, "line 2: field 'answers' is null, not a list of texts – "),
+        ({**GOOD, "answers": [["Ada"]]}, "line 2: field 'answers' is [[\"Ada\"]], not a list of texts – "),
+        ({**GOOD, "dataset": "lsht", "all_classes": "体育"}, "field 'all_classes' is \"体育\", not a list"),
+        ("[" * 100_000, "line 2 is damaged (not valid JSON, "),
         ({**GOOD, "dataset": "trec"}, "trec is scored against its classes, and none are given – "),
         ({**GOOD, "length": "long"}, "field 'length' is \"long\", not a number"),
         ({**GOOD, "id": [1]}, "field 'id' is [1], not text or a whole number"),

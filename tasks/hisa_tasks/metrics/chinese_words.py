@@ -24,5 +24,5 @@ def chinese_words(text: str) -> list[str]:
             import jieba
     except ImportError:
         raise ValueError("Chinese metrics need jieba – pip install jieba") from None
-    jieba.setLogLevel(logging.WARNING)
+    jieba.setLogLevel(logging.CRITICAL)  # Where its cache cannot be written, it logs a traceback.
     return list(jieba.cut(text, cut_all=False))
