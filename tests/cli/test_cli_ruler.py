@@ -105,6 +105,18 @@ def test_a_folder_with_one_file_of_questions_leaves_the_other_out(oracle: Comman
     assert note.startswith("task qa_2 is left out")
 
 
+def test_a_file_with_one_question_can_be_forecast(oracle: Command, tmp_path: Path) -> None:
+    asked = {"question": "Who keeps the lamp?", "answers": [{"text": "Ada", "answer_start": 0}]}
+    paragraphs = [{"context": "Ada keeps it.", "qas": [asked]}]
+    (tmp_path / "dev-v2.0.json").write_text(
+        json.dumps({"data": [{"title": "Lamps", "paragraphs": paragraphs}]}), encoding="utf-8"
+    )
+    arguments = ["ruler", "--model", "oracle", "--device", "cpu", "--tasks", "qa_1", "--lengths", "4k"]
+    done = oracle(*arguments, "--data", ".", "--dry-run", "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["samples"] == 3
+
+
 def test_killed_and_resumed_equals_undisturbed(
     oracle: Command, background: Callable[..., Any], tmp_path: Path
 ) -> None:

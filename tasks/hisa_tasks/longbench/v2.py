@@ -60,7 +60,7 @@ def parse_questions(data: bytes, where: str, *, partial: bool = False) -> tuple[
     if data.lstrip()[:1] == b"[":
         try:
             loaded = json.loads(data.decode("utf-8"))
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise ValueError(
                 f"{where} is not valid JSON ({error}) – {how_to_get(hub.LONGBENCH_V2)}"
             ) from None
