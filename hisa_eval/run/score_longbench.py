@@ -27,10 +27,10 @@ def score_longbench(path: Path, rules: Rules) -> Scores:
     """Score `{id, dataset, pred, answers, all_classes, length}`.
 
     `id` may be missing (the line's number stands in), so may `dataset` where the file bears the data set's
-    name: the official prediction files are read as they are. `answers` may be one text, and numbers. `all_classes`
-    is read for trec and lsht alone; a line without it takes those of its data set's last line that has them,
-    as the official scorer does for every line. `length` is needed for LongBench-E's buckets. Lines of code
-    completion get the score of every variant.
+    name: the official prediction files are read as they are. `answers` may be one text, and numbers.
+    `all_classes` is read for trec and lsht alone; a line without it takes those of its data set's last line
+    that has them, as the official scorer does for every line. `length` is needed for LongBench-E's buckets.
+    Lines of code completion get the score of every variant.
 
     Raises:
         UserError: a line cannot be scored.
