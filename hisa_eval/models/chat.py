@@ -64,8 +64,7 @@ def chat_template(folder: Path) -> ChatTemplate | None:
 
 
 def start_token(folder: Path) -> str | None:
-    """The start token that a checkpoint's tokenizer puts before every text, by its configuration; None
-    where it puts none."""
+    """The start token that a checkpoint's configuration wants before every text, None where it wants none."""
     config = _config(folder)
     token = config.get("bos_token")
     token = token.get("content") if isinstance(token, dict) else token

@@ -43,8 +43,14 @@ class CheckpointTokenizer:
 
     @cached_property
     def start(self) -> str | None:
-        """The start token that belongs before every text, if there is one."""
-        return start_token(self._folder)
+        """The special tokens that belong before every text, if there are any.
+
+        Those that the tokenizer's own post-processor puts there, as transformers' tokenizers do; where it
+        puts none, the start token that the checkpoint's configuration asks for.
+        """
+        whole = self._fast.encode("x", add_special_tokens=True)
+        first = whole.special_tokens_mask.index(0)
+        return "".join(whole.tokens[:first]) or start_token(self._folder)
 
     def encode(self, text: str) -> list[int]:
         """Token ids of `text`."""

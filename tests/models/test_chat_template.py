@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from tokenizers import AddedToken, Tokenizer, decoders, pre_tokenizers
+from tokenizers import AddedToken, Tokenizer, decoders, pre_tokenizers, processors
 from tokenizers.models import BPE
 
 from hisa_eval.models.nano.tokenizer import byte_letters
@@ -135,6 +135,27 @@ def test_a_start_token_stands_before_raw_prompts_once(tmp_path: Path) -> None:
     twice = checkpoint(tmp_path / "twice", chat_template="{{ bos_token }}" + TEMPLATE)
     with pytest.raises(ValueError, match="gives '<s>' twice"):
         framing(CheckpointTokenizer(twice)).apply(asked("Q"))
+
+
+@pytest.mark.parametrize("names", [(BOS,), (BOS, USER)], ids=["one", "two"])
+@pytest.mark.parametrize("config", [{}, {"add_bos_token": True}], ids=["unsaid", "asked-for"])
+def test_what_the_post_processor_puts_before_a_text_stands_before_raw_prompts(
+    tmp_path: Path, names: tuple[str, ...], config: dict[str, bool]
+) -> None:
+    from transformers import AutoTokenizer
+
+    folder = checkpoint(tmp_path / "processed", chat_template=TEMPLATE, **config)
+    fast = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    fast.post_processor = processors.TemplateProcessing(
+        single=f"{' '.join(names)} $A", special_tokens=[(name, fast.token_to_id(name)) for name in names]
+    )
+    fast.save(str(folder / "tokenizer.json"))
+    tokenizer = CheckpointTokenizer(folder)
+    found = ids(tokenizer, framing(tokenizer).apply(asked("Where? 北京", rule=False)))
+    assert found == AutoTokenizer.from_pretrained(folder)("Where? 北京").input_ids
+    assert found[: len(names)] == special(tokenizer, *names)
+    framed = ids(tokenizer, framing(tokenizer).apply(asked("Where? 北京")))
+    assert framed.count(found[0]) == 1
 
 
 def test_room_is_what_the_frame_adds(tokenizer: CheckpointTokenizer) -> None:
