@@ -86,6 +86,10 @@ LongBenchData = Annotated[
     str | None,
     option("data", "Official files: a folder, data.zip, or one file.", QUESTION, "PATH", "the hub's"),
 ]
+AnyData = Annotated[
+    str | None,
+    option("data", "ruler's QA questions, or LongBench's files: a folder or file.", QUESTION, "PATH", "none"),
+]
 Partial = Annotated[
     bool | None,
     typer.Option(
@@ -117,6 +121,29 @@ CodeSimilarity = Annotated[
         "Metric of lcc and repobench-p: difflib or rapidfuzz.",
         QUESTION,
         "NAME",
+        None,
+        LONGBENCH,
+    ),
+]
+ChatTemplate = Annotated[
+    str | None,
+    option(
+        "chat_template",
+        "auto puts the model's chat template around a prompt where LongBench does (not for trec, triviaqa, "
+        "samsum, lsht, lcc, repobench-p), on everywhere, off nowhere.",
+        QUESTION,
+        "RULE",
+        None,
+        LONGBENCH,
+    ),
+]
+Thinking = Annotated[
+    str | None,
+    option(
+        "thinking",
+        "none scores an answer as it is, think-tags what follows its thinking.",
+        QUESTION,
+        "RULE",
         None,
         LONGBENCH,
     ),

@@ -84,23 +84,28 @@ def score(
 
 def _print_lines(lines: list[dict[str, Any]]) -> None:
     import json
+    import sys
 
     for line in lines:
-        # Escaped: ids may hold line separators, and what reads this may have no UTF-8.
-        print(json.dumps(line))
+        text = json.dumps(line, ensure_ascii=False)
+        try:
+            text.encode(sys.stdout.encoding or "utf-8")
+        except UnicodeEncodeError:  # Half a surrogate pair, or an output that knows ASCII alone.
+            text = json.dumps(line)
+        print(text)
 
 
 def _print_run(run: Path, totals: Any) -> None:
     from hisa_eval.cli.output import print_table
 
-    numbers = ("score", "95% interval", "stored", "n", "failed", "changed")
+    numbers = ("score", "95% interval", "stored", "n", "failed", "cut", "changed")
     rows = [
         [
             name,
             _number(facts["score"]),
             f"{_number(facts['low'])} – {_number(facts['high'])}",
             _number(facts["stored"]),
-            *(str(facts[count]) for count in ("n", "n_failed", "n_changed")),
+            *(str(facts[count]) for count in ("n", "n_failed", "n_cut", "n_changed")),
         ]
         for name, facts in totals["indexers"].items()
     ]

@@ -49,6 +49,8 @@ LONGBENCH: dict[str, Any] = {
     "truncate": "error",
     "max_prompt_tokens": None,
     "code_similarity": "difflib",
+    "chat_template": "auto",
+    "thinking": "none",
     **_ANSWERER,
     "model": None,
 }

@@ -23,6 +23,8 @@ class LongBenchSettings(RunSettings):
         truncate: What happens to prompts that are too long: `error` or `middle`.
         max_prompt_tokens: Most tokens of a prompt; None for what the model has room for.
         code_similarity: Variant of the metric of code completion.
+        chat_template: Where the model's chat template is put around a prompt: `auto`, `on` or `off`.
+        thinking: Rule by which thoughts are dropped from an answer before it is scored.
     """
 
     suite: Literal["mini", "v1", "e", "v2"]
@@ -33,6 +35,8 @@ class LongBenchSettings(RunSettings):
     truncate: Literal["error", "middle"]
     max_prompt_tokens: Annotated[int, Field(ge=2)] | None
     code_similarity: Literal["difflib", "rapidfuzz"]
+    chat_template: Literal["auto", "on", "off"]
+    thinking: Literal["none", "think-tags"]
 
 
 def longbench_settings(

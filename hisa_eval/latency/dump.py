@@ -49,7 +49,11 @@ def dump_inputs(
     from hisa_eval.run.prompt import build_sample
 
     sample = build_sample(
-        {"model": model, "seed": seed, "max_new_tokens": ANSWER_ROOM}, str(length + ANSWER_ROOM), 50.0, 0
+        "niah",
+        {"model": model, "seed": seed, "max_new_tokens": ANSWER_ROOM},
+        str(length + ANSWER_ROOM),
+        50.0,
+        0,
     )
     tokens = registry.tokenizer(model).encode(sample.prompt)
     network, runtime = load_swapped(str(registry.folder(model)), torch.float32, device)

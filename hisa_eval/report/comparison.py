@@ -28,7 +28,13 @@ def comparison_table(found: RunComparison) -> Table:
         "that would be found with probability 0.8 at level 0.05.",
         f"Without a score: {found.a.n_failed} samples of A, {found.b.n_failed} of B. Only in A: "
         f"{len(found.only_a)}, only in B: {len(found.only_b)}; they are left out.",
+        f"Cut at the generation limit: {found.a.n_cut} answers of A, {found.b.n_cut} of B; they are scored "
+        "like the others.",
     ]
+    if any(math.isnan(row.low) for row in rows):
+        notes.append(
+            f"{NOTHING}: too few contexts, or none that differs, for an interval; more samples help."
+        )
     return Table(
         "comparison",
         f"A = {found.a.name}, B = {found.b.name}",

@@ -22,7 +22,8 @@ from hisa_tasks.longbench.v2 import NAME as V2
 SUITE = "longbench"
 GENERATED = "mini"
 GENERATED_TITLE = "mini (generated, not LongBench)"
-_COLUMNS = ("n", "n_failed", "score", "ci_low", "ci_high", "ci_method")
+_COLUMNS = ("n", "score", "ci_low", "ci_high", "ci_method")
+_COUNTS = ("n", "failed", "cut")
 
 _EDITIONS: tuple[tuple[str, str, Sequence[str]], ...] = (
     ("longbench", "LongBench", tuple(DATASETS)),
@@ -177,25 +178,31 @@ def _table(
     columns: list[str] = []
     for label in study.labels:
         own = study.samples[(study.samples["series"] == label) & study.samples["task"].isin(tasks)]
-        failed = int((own["status"] == "failed").sum())
+        answered = own[own["status"] == "ok"]
+        counts = (
+            len(answered),
+            int((own["status"] == "failed").sum()),
+            int((answered["finish_reason"] == "length").sum()),
+        )
         cells = []
         means = groups(label)
         columns = list(means)
         for column, parts in means.items():
             row = _row(parts)
             data.append({"indexer": label, "column": column, **row})
-            cells.append(score_cell(row) if parts else Cell(NOTHING, -1))
-        rows.append([Cell(label), *cells, Cell(str(failed), failed)])
+            cells.append(score_cell({**row, "n_failed": 0}) if parts else Cell(NOTHING, -1))
+        rows.append([Cell(label), *cells, *(Cell(str(count), count) for count in counts)])
+        # Failures and cuts are counted once an indexer, beside the means.
+        data += [{"indexer": label, "column": name, "n": n} for name, n in zip(_COUNTS, counts, strict=True)]
     frame = pd.DataFrame(data, columns=["indexer", "column", *_COLUMNS])
-    heads = ["indexer", *columns, "failed"]
-    return Table(name, title, heads, rows, frame, [*notes, methods_note(frame)])
+    heads = ["indexer", *columns, *_COUNTS]
+    return Table(name, title, heads, rows, frame, [*notes, CUT, methods_note(frame)])
 
 
 def _row(parts: Sequence[Group]) -> dict[str, Any]:
     interval = weighted_mean(parts)
     return {
         "n": sum(len(one.scores) for one in parts),
-        "n_failed": 0,
         "score": round(interval.mean, DIGITS),
         "ci_low": round(interval.low, DIGITS),
         "ci_high": round(interval.high, DIGITS),

@@ -24,11 +24,13 @@ class Side:
         name: As shown: folder and indexer.
         records: Scored records by sample id.
         n_failed: Samples of it that have no score.
+        n_cut: Scored answers that ended at the generation limit.
     """
 
     name: str
     records: Mapping[str, Mapping[str, Any]]
     n_failed: int
+    n_cut: int
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,8 @@ def read_side(spec: str) -> Side:
         raise UserError(what, f"name one of them: {', '.join(f'{folder}{MARK}{one}' for one in labels)}")
     own = [record for record in records if record["indexer"] == label]
     scored = {str(record["sample_id"]): record for record in own if record["status"] == "ok"}
-    return Side(f"{folder}{MARK}{label}", scored, len(own) - len(scored))
+    n_cut = sum(record.get("finish_reason") == "length" for record in scored.values())
+    return Side(f"{folder}{MARK}{label}", scored, len(own) - len(scored), n_cut)
 
 
 def compare_runs(baseline: str, other: str, *, seed: int = 0) -> RunComparison:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 from typing import Any
 
 from hisa_eval.config.longbench import LongBenchSettings
 from hisa_eval.models import registry as model_registry
+from hisa_eval.run.framing import Framing
 from hisa_eval.run.listing import Listing, Row
 from hisa_eval.run.plan import PlannedRun, input_errors, settle
 from hisa_tasks.longbench import LongBenchTask, LongBenchV2Task, score
@@ -26,6 +26,7 @@ MEASURED = 4000
 """Characters of a context whose tokens are counted, to estimate those of the whole."""
 
 _KEPT = ("dataset", "category", "metric", "row", "words", "context", "n_whole_prompt_tokens", "n_cut")
+_KEPT_FRAME = ("frame", "thinking")
 _KEPT_V1 = ("bucket", "all_classes", "code_similarity")
 _KEPT_V2 = ("choice", "domain", "sub_domain", "difficulty", "length_class")
 
@@ -72,8 +73,9 @@ def plan_longbench(settings: LongBenchSettings) -> PlannedRun:
             raise ValueError("LongBench v2 is one data set – leave --tasks away")
         names = () if settings.suite == "v2" else data_sets(settings)
         room = MAX_NEW_TOKENS if not names else max(any_dataset(name).max_new_tokens for name in names)
+        framing = Framing(settings.chat_template, settings.thinking, settings.model, tokenizer)
         context = answerer.model.get("context")
-        limit = settings.max_prompt_tokens or (int(context) - room if context else None)
+        limit = settings.max_prompt_tokens or (int(context) - room - framing.room() if context else None)
         shared: dict[str, Any] = {
             "data": settings.data,
             "samples": settings.samples,
@@ -88,21 +90,22 @@ def plan_longbench(settings: LongBenchSettings) -> PlannedRun:
         kept: tuple[str, ...]
         if settings.suite == "v2":
             task = LongBenchV2Task(**shared)
-            rows, kept = {V2: _v2_rows(task, tokenizer)}, _KEPT_V2
+            rows, kept = {V2: _v2_rows(task, framing)}, _KEPT_V2
         else:
             kind = MiniTask if settings.suite == MINI else LongBenchTask
             task = kind(names, code_similarity=settings.code_similarity, **shared)
-            rows = {f"{task.suite}/{name}": _v1_rows(task, name, tokenizer) for name in task.names}
+            rows = {f"{task.suite}/{name}": _v1_rows(task, name, framing) for name in task.names}
             kept = _KEPT_V1
     described = {**task.describe(), "data_hash": task.data_hash()}
     facts = ("task", "version", "truncate", "max_prompt_tokens", "code_similarity")
+    thinking = {} if settings.thinking == "none" else {"thinking": settings.thinking}
     listing = Listing(
         rows,
         tuple(answerer.labels),
         score,
-        {name: described[name] for name in facts if name in described},
+        {**{name: described[name] for name in facts if name in described}, **thinking},
         described,
-        (*_KEPT, *kept),
+        (*_KEPT, *_KEPT_FRAME, *kept),
     )
     return PlannedRun(
         command=command,
@@ -119,22 +122,23 @@ def plan_longbench(settings: LongBenchSettings) -> PlannedRun:
     )
 
 
-def _v1_rows(task: LongBenchTask, name: str, tokenizer: Tokenizer) -> list[Row]:
+def _v1_rows(task: LongBenchTask, name: str, framing: Framing) -> list[Row]:
     rows = task.rows(name)
-    tokens = _estimates([row.context for row in rows], task.fit.limit, tokenizer)
+    tokens = _estimates([row.context for row in rows], task.fit.limit, framing.tokenizer)
     context_first = "{context}" in template(name).partition("{input}")[0]
     found = []
     for place, (row, n) in enumerate(zip(rows, tokens, strict=True)):
         shared = context_first and place > 0 and rows[place - 1].context == row.context
         fresh = len(row.input) / (len(row.input) + len(row.context)) if shared else 1.0
-        found.append(Row(f"{task.suite}/{name}/{row.id}", n, partial(task.sample, name, row), fresh))
+        make = framing.maker(task.sample, name, row)
+        found.append(Row(f"{task.suite}/{name}/{row.id}", n, make, fresh))
     return found
 
 
-def _v2_rows(task: LongBenchV2Task, tokenizer: Tokenizer) -> list[Row]:
-    tokens = _estimates([one.context for one in task.questions], task.fit.limit, tokenizer)
+def _v2_rows(task: LongBenchV2Task, framing: Framing) -> list[Row]:
+    tokens = _estimates([one.context for one in task.questions], task.fit.limit, framing.tokenizer)
     return [
-        Row(f"{V2}/{one.id}", n, partial(task.sample, one))
+        Row(f"{V2}/{one.id}", n, framing.maker(task.sample, one))
         for one, n in zip(task.questions, tokens, strict=True)
     ]
 

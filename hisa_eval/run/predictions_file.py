@@ -49,7 +49,8 @@ class Line:
     def answers(self, *names: str) -> list[str]:
         """The first of the named fields that is there: a list of texts or numbers, or one alone.
 
-        A text alone is one answer; LongBench's scorer would take each of its characters for one.
+        Numbers are written out. One text alone is one answer; LongBench's scorer would take each of its
+        characters for one.
         """
         name = self._present(names)
         value = self.values[name]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -116,10 +117,11 @@ class TasksByLength:
         return {**self.facts, "tasks": {name: dict(task.describe()) for name, task in self.tasks.items()}}
 
     def trial(self, index: int, tokenizer: Tokenizer) -> Sample:
-        """See `Questions.trial`; of the first task, at its shortest length where it needs that much."""
+        """See `Questions.trial`; of the first task, at its shortest length where it needs that much, and the
+        same sample twice where its data hold one alone."""
         task = next(iter(self.tasks.values()))
         shortest = self.grid.lengths[0]
-        try:
-            return task.sample(min(TIMED_LENGTH, shortest), 100.0, index, tokenizer)
-        except ValueError:
-            return task.sample(shortest, 100.0, index, tokenizer)
+        for length, place in ((min(TIMED_LENGTH, shortest), index), (shortest, index)):
+            with suppress(ValueError):
+                return task.sample(length, 100.0, place, tokenizer)
+        return task.sample(shortest, 100.0, 0, tokenizer)

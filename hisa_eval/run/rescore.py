@@ -21,13 +21,14 @@ TOLERANCE = 1e-9
 
 @dataclass(frozen=True)
 class Rescored:
-    """One answer: its score now and the one in the store."""
+    """One answer: its score now and the one in the store; `cut` where it ended at the generation limit."""
 
     sample_id: str
     task: str
     indexer: str
     score: float
     stored: float
+    cut: bool = False
 
     @property
     def changed(self) -> bool:
@@ -75,6 +76,7 @@ class RescoredRun:
                 "stored": percent(fmean(row.stored for row in mine)) if mine else None,
                 "n": len(mine),
                 "n_failed": self.n_failed.get(name, 0),
+                "n_cut": sum(row.cut for row in mine),
                 "n_changed": sum(row.changed for row in mine),
             }
         return {"n": len(self.rows), "n_changed": sum(row.changed for row in self.rows), "indexers": found}
@@ -106,7 +108,9 @@ def rescore_run(path: Path) -> RescoredRun:
                 f"{path}: {record['sample_id']} cannot be scored ({what})",
                 fix if dash else "use the version of hisa-eval that made the run",
             ) from error
-        rows.append(Rescored(record["sample_id"], record["task"], indexer, score, float(record["score"])))
+        cut = record.get("finish_reason") == "length"
+        stored = float(record["score"])
+        rows.append(Rescored(record["sample_id"], record["task"], indexer, score, stored, cut))
     return RescoredRun(tuple(rows), n_failed)
 
 

@@ -176,6 +176,8 @@ class Runner:
                 "max_new_tokens": sample.max_new_tokens if sample else None,
                 "seed": self.seed,
                 "probe": self.probe,
+                **({"stop": list(sample.stop)} if sample and sample.stop else {}),
+                **({"literal": list(sample.literal)} if sample and sample.literal else {}),
             }
         )
 

@@ -27,8 +27,10 @@ def score_longbench(path: Path, rules: Rules) -> Scores:
     """Score `{id, dataset, pred, answers, all_classes, length}`.
 
     `id` may be missing (the line's number stands in), so may `dataset` where the file bears the data set's
-    name: the official prediction files are read as they are. `all_classes` is read for trec and lsht alone,
-    `length` for LongBench-E's buckets. Lines of code completion get the score of every variant.
+    name: the official prediction files are read as they are. `answers` may be one text, and numbers.
+    `all_classes` is read for trec and lsht alone; a line without it takes those of its data set's last line
+    that has them, as the official scorer does for every line. `length` is needed for LongBench-E's buckets.
+    Lines of code completion get the score of every variant.
 
     Raises:
         UserError: a line cannot be scored.
@@ -38,13 +40,21 @@ def score_longbench(path: Path, rules: Rules) -> Scores:
     variants = VARIANTS if _version("rapidfuzz") else (rules.code,)
     of_file = path.stem if path.stem in (*DATASETS, *EXTENDED) else None
     rows = []
-    for line in read_lines(path):
-        name = of_file if of_file and "dataset" not in line.values else line.text("dataset")
+    lines = list(read_lines(path))
+    names = [of_file if of_file and "dataset" not in one.values else one.text("dataset") for one in lines]
+    last = {
+        name: line.values["all_classes"]
+        for name, line in zip(names, lines, strict=True)
+        if line.values.get("all_classes") is not None
+    }
+    for name, line in zip(names, lines, strict=True):
         with line.input_errors():
             metric = find_dataset(name).metric
-        is_code = metric == "code-similarity"
+        is_code, classes = metric == "code-similarity", None
         prediction, answers = strip_thinking(line.text("pred"), rules.thinking), line.answers("answers")
-        classes = line.optional_texts("all_classes") if metric == "classification" else None
+        if metric == "classification":
+            classes = line.optional_texts("all_classes")
+            classes = last.get(name) if classes is None else classes
         with line.input_errors():
             scores = {
                 one: score_answer(name, answers, prediction, classes, code=one)

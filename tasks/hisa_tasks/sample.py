@@ -35,6 +35,10 @@ class Sample:
         evidence: Half-open character spans of `prompt` that hold the answer (a needle's value and the
             sentence around it are given separately in `meta`); empty where a task has none.
         group: Samples of one group share a long prefix; a model may reuse its work across them.
+        stop: Texts whose last token ends the answer beside the model's own stop tokens. Where there are any,
+            no stop token can be the answer's first.
+        literal: Half-open character span of `prompt` in which special tokens are plain text, while around it
+            they count (a chat template); None where they count nowhere.
         meta: Further facts for tables (depth, needle, haystack, sample index, key …), JSON types only.
     """
 
@@ -47,4 +51,6 @@ class Sample:
     n_prompt_tokens: int
     evidence: tuple[tuple[int, int], ...] = ()
     group: str = ""
+    stop: tuple[str, ...] = ()
+    literal: tuple[int, int] | None = None
     meta: Mapping[str, Any] = field(default_factory=dict)

@@ -126,7 +126,7 @@ def test_a_run_leaves_a_record_per_row_and_indexer(oracle: Command, data: Path) 
     assert len(manifest["task_data"]["datasets"]["qasper"]["file_sha256"]) == 64
     (row,) = [line for line in done.stdout.splitlines() if line.startswith("| dsa ")]
     cells = [cell.strip() for cell in row.strip("|").split("|")]
-    assert [cell[:4] for cell in cells[1:]] == ["1.00", "–", "–", "1.00", "–", "–", "1.00", "0"]
+    assert [cell[:4] for cell in cells[1:]] == ["1.00", "–", "–", "1.00", "–", "–", "1.00", "7", "0", "0"]
     page = (data.parent / "run" / "report.html").read_text(encoding="utf-8")
     assert "<h1>LongBench" in page
     assert "not run yet" not in page
@@ -182,7 +182,7 @@ def test_longbench_e_is_shown_by_length(oracle: Command, data: Path) -> None:
     assert {line["task"] for line in lines(data.parent / "run")} == {"longbench/qasper_e"}
     assert "LongBench-E by length" in done.stdout
     heads = [line.split("|")[2:-1] for line in done.stdout.splitlines() if line.startswith("| indexer ")]
-    assert [head.strip() for head in heads[1]] == ["0-4k", "4-8k", "8k+", "failed"]
+    assert [head.strip() for head in heads[1]] == ["0-4k", "4-8k", "8k+", "n", "failed", "cut"]
 
 
 def test_longbench_v2_is_shown_by_difficulty_and_length(oracle: Command, tmp_path: Path) -> None:
@@ -194,7 +194,7 @@ def test_longbench_v2_is_shown_by_difficulty_and_length(oracle: Command, tmp_pat
     assert {line["task"] for line in found} == {"longbench-v2"}
     assert oracle("score", "run").returncode == 0
     table = (tmp_path / "run" / "tables" / "longbench-v2.md").read_text(encoding="utf-8")
-    assert "| indexer | overall | easy | hard | short | medium | long | failed |" in table
+    assert "| indexer | overall | easy | hard | short | medium | long | n | failed | cut |" in table
 
 
 def test_without_data_it_asks_mini_and_says_so_everywhere(oracle: Command, tmp_path: Path) -> None:
@@ -218,7 +218,7 @@ def test_without_data_it_asks_mini_and_says_so_everywhere(oracle: Command, tmp_p
     assert len(titles) >= 5
     assert all("mini (generated, not LongBench)" in title for title in titles)
     assert (folder / "figures" / "accuracy-by-task.png").exists()
-    assert "| indexer | SQA | MQA | Sum | FS | Syn | Code | Avg | failed |" in (
+    assert "| indexer | SQA | MQA | Sum | FS | Syn | Code | Avg | n | failed | cut |" in (
         folder / "tables" / "mini.md"
     ).read_text(encoding="utf-8")
     assert oracle("score", folder).returncode == 0
@@ -234,6 +234,27 @@ def test_a_dry_run_forecasts_by_data_set(oracle: Command, data: Path) -> None:
     assert {line["task"] for line in forecast["lines"]} == {"longbench/qasper", "longbench/trec"}
     assert "| longbench/qasper" in oracle(*RUN, *TASKS, "--dry-run").stdout
     assert [path.name for path in data.parent.iterdir()] == ["data"]
+
+
+def test_the_prompt_shown_is_the_one_that_a_run_sends(oracle: Command, data: Path) -> None:
+    shown = ["show-prompt", "--model", "oracle", "--task", "longbench/trec", "--index", "1", "--data", "data"]
+    facts = json.loads(oracle(*shown, "--partial", "--json").stdout)
+    assert oracle(*RUN, "--tasks", "trec", "--no-report", "--out", "run").returncode == 0
+    (sent,) = {
+        line["prompt_sha256"] for line in lines(data.parent / "run") if line["sample_id"] == facts["sample"]
+    }
+    assert facts["sha256"] == sent
+    assert facts["references"] == ["Ada Lovelace"]
+    for arguments, words in (
+        (["--task", "longbench/trec", "--index", "3"], "there is no row 3 – rows are 0 to 2"),
+        (["--task", "longbench"], "longbench has several tasks – name one of them"),
+        (["--task", "chess"], "unknown task 'chess'"),
+        (["--task", "longbench/trec", "--chat-template", "on"], "model oracle has no chat template"),
+        (["--task", "longbench/qasper", "--needle", "multikey"], "unknown setting 'needle'"),
+    ):
+        done = oracle("show-prompt", "--model", "oracle", "--data", "data", "--partial", *arguments)
+        assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+        assert words in done.stderr
 
 
 def test_the_nano_model_answers(inside: Command, data: Path) -> None:

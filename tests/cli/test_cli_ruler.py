@@ -105,6 +105,18 @@ def test_a_folder_with_one_file_of_questions_leaves_the_other_out(oracle: Comman
     assert note.startswith("task qa_2 is left out")
 
 
+def test_a_file_with_one_question_can_be_forecast(oracle: Command, tmp_path: Path) -> None:
+    asked = {"question": "Who keeps the lamp?", "answers": [{"text": "Ada", "answer_start": 0}]}
+    paragraphs = [{"context": "Ada keeps it.", "qas": [asked]}]
+    (tmp_path / "dev-v2.0.json").write_text(
+        json.dumps({"data": [{"title": "Lamps", "paragraphs": paragraphs}]}), encoding="utf-8"
+    )
+    arguments = ["ruler", "--model", "oracle", "--device", "cpu", "--tasks", "qa_1", "--lengths", "4k"]
+    done = oracle(*arguments, "--data", ".", "--dry-run", "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["samples"] == 3
+
+
 def test_killed_and_resumed_equals_undisturbed(
     oracle: Command, background: Callable[..., Any], tmp_path: Path
 ) -> None:
@@ -143,6 +155,18 @@ def test_settings_are_shown_in_the_order_of_the_help_page(inside: Command) -> No
     shown = json.loads(inside("ruler", "--tasks", "vt", "--show-config", "--json").stdout)
     assert list(shown)[:3] == ["lengths", "tasks", "samples"]
     assert shown["tasks"] == {"value": "vt", "source": "flag"}
+
+
+def test_the_prompt_shown_is_the_one_that_a_run_sends(oracle: Command, tmp_path: Path) -> None:
+    where = ["--model", "oracle", "--seed", "3"]
+    shown = ["show-prompt", *where, "--task", "ruler/vt", "--length", "4k", "--json"]
+    facts = json.loads(oracle(*shown).stdout)
+    assert facts["length"] == 4096
+    run = ["ruler", *where, "--tasks", "vt", "--lengths", "4k", "--indexer", "dsa", "--device", "cpu"]
+    assert oracle(*run, "--no-report", "--out", "run").returncode == 0
+    (line,) = lines(tmp_path / "run")
+    assert (line["prompt_sha256"], line["sample_id"]) == (facts["sha256"], facts["sample"])
+    assert "name one of them" in oracle("show-prompt", *where, "--task", "ruler/niah").stderr
 
 
 def test_the_nano_model_answers(inside: Command, tmp_path: Path, driver: ModuleType) -> None:

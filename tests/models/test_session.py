@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -116,3 +118,16 @@ def test_memory_that_runs_out_is_a_cell_error_and_leaves_a_clean_session(
         with pytest.raises(CellError, match="out of memory: no room"):
             model.generate(asked, parse("dsa"))
     assert model.generate(asked, parse("dsa")).n_reused_tokens == 0
+
+
+def test_a_stop_text_ends_an_answer_but_never_opens_it(model: TransformersModel) -> None:
+    asked = sample(model, 600, 50.0)
+    plain = model.generate(asked, parse("dsa"))
+    assert plain.finish_reason == "stop" or plain.n_generated == asked.max_new_tokens
+    first, later = plain.text[0], next(one for one in plain.text[1:] if one != plain.text[0])
+    stopped = model.generate(replace(asked, stop=(later,)), parse("dsa"))
+    assert stopped.finish_reason == "stop"
+    assert stopped.text == plain.text[: plain.text.index(later)]
+    opened = model.generate(replace(asked, stop=(first,)), parse("dsa"))
+    assert opened.n_generated >= 1
+    assert first not in opened.text

@@ -79,9 +79,7 @@ class TransformersModel:
         self._device = device
         self._dtype = dtype
         self._tokenizer = CheckpointTokenizer(path)
-        self._encoded: dict[
-            tuple[bytes, tuple[tuple[int, int], ...]], tuple[NDArray[np.int32], list[int]]
-        ] = {}
+        self._encoded: dict[tuple[object, ...], tuple[NDArray[np.int32], list[int]]] = {}
         self._model, self._runtime = load_swapped(str(path), dtype, device)
         if topk is not None:
             self._runtime.topk = topk
@@ -130,7 +128,13 @@ class TransformersModel:
         try:
             with _memory_as_cell_error():
                 answer = self._session.answer(
-                    tokens, indexer, sample.max_new_tokens, probe=probe, seed=seed, evidence=evidence
+                    tokens,
+                    indexer,
+                    sample.max_new_tokens,
+                    probe=probe,
+                    seed=seed,
+                    evidence=evidence,
+                    stop_ids=[self._tokenizer.encode(text)[-1] for text in sample.stop],
                 )
         except BaseException:
             # What the cache holds after an interruption is anybody's guess.
@@ -187,10 +191,10 @@ class TransformersModel:
     def _encode(self, sample: Sample) -> tuple[NDArray[np.int32], list[int]]:
         """Token ids and positions of the evidence of a prompt; kept, since every indexer gets each prompt."""
         digest = hashlib.sha256(sample.prompt.encode("utf-8", "surrogatepass")).digest()
-        key = (digest, sample.evidence)
+        key = (digest, sample.evidence, sample.literal)
         found = self._encoded.get(key)
         if found is None:
-            found = self._tokenizer.encode_with(sample.prompt, sample.evidence)
+            found = self._tokenizer.encode_with(sample.prompt, sample.evidence, sample.literal)
             held = sum(len(one) for one, _ in self._encoded.values())
             if held + len(found[0]) > _KEPT_TOKENS:
                 self._encoded.clear()

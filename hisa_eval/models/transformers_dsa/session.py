@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import time
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -122,8 +122,11 @@ class Session:
             use_cache=True,
         ).last_hidden_state
 
-    def _next_token(self, hidden: Tensor) -> int:
-        return int(self._model.lm_head(hidden[:, -1:]).argmax(-1))
+    def _next_token(self, hidden: Tensor, barred: Collection[int] = ()) -> int:
+        logits = self._model.lm_head(hidden[:, -1:])
+        if barred:
+            logits[..., list(barred)] = -torch.inf
+        return int(logits.argmax(-1))
 
     def _following(
         self, token: int, position: int, limit: int, indexer: Indexer, tracker: EvidenceTracker
@@ -181,6 +184,7 @@ class Session:
         probe: bool = True,
         seed: int = 0,
         evidence: Sequence[int] = (),
+        stop_ids: Collection[int] = (),
     ) -> Answer:
         """Continue `tokens` greedily.
 
@@ -191,7 +195,9 @@ class Session:
             probe: Compare sampled rows with flat DSA.
             seed: Decides those rows.
             evidence: Token positions whose selection by the answering rows is followed.
+            stop_ids: Tokens that end this answer too. Where there are any, no stop token can be its first.
         """
+        stops = self._stop_ids | frozenset(stop_ids)
         began = time.perf_counter()
         settings = (indexer.label, self._runtime.topk, probe, seed)
         prompt = np.asarray(tokens, dtype=np.int64)
@@ -217,12 +223,12 @@ class Session:
             hidden = self._forward(part, start, len(part) - 1 if final else len(part))
             self._prefix.tokens = prompt[: start + len(part)]
         self._runtime.watcher = None
-        first = token = self._next_token(hidden)
+        first = token = self._next_token(hidden, stops if stop_ids else ())
         prefilled = time.perf_counter()
         ids: list[int] = []
         following = self._following(first, len(tokens), max_new_tokens - 1, indexer, tracker)
         for token in itertools.chain([first], following):
-            if token in self._stop_ids or len(ids) >= max_new_tokens:
+            if token in stops or len(ids) >= max_new_tokens:
                 break
             ids.append(token)
         self._runtime.taker = None
@@ -233,7 +239,7 @@ class Session:
         exact = indexer.exact_below(self._runtime.topk)
         return Answer(
             ids=ids,
-            finish_reason="stop" if token in self._stop_ids else "length",
+            finish_reason="stop" if token in stops else "length",
             prefill_seconds=prefilled - began,
             decode_seconds=time.perf_counter() - prefilled,
             n_reused_tokens=reused,

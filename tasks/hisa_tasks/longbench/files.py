@@ -10,9 +10,12 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 
 from hisa_tasks.longbench import hub
+from hisa_tasks.longbench.catalog import DATASETS, EXTENDED
 from hisa_tasks.longbench.rows import Row, parse_rows
 
 _ARCHIVE = "data.zip"
+_SHOWN = 6
+"""Data sets that an error names."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +97,13 @@ class DataFiles:
                 except OSError as error:
                     why = (error.strerror or str(error)).lower()
                     raise ValueError(f"cannot read {place} ({why}) – mend its permissions") from None
-        raise ValueError(f"{file} is not in {self.path} – {how_to_get(hub.LONGBENCH)}")
+        raise ValueError(f"{file} is not in {self.path} – {how_to_get(hub.LONGBENCH)}{self._what_is_there()}")
+
+    def _what_is_there(self) -> str:
+        """The data sets that could be asked instead, for a message; empty where there are none."""
+        known = [name for name in self.names() if name in (*DATASETS, *EXTENDED)]
+        shown = ",".join(known[:_SHOWN]) + (",..." if len(known) > _SHOWN else "")
+        return f", or ask what is there with --tasks {shown}" if known else ""
 
     def _open_archive(self) -> zipfile.ZipFile:
         assert self.archive is not None
@@ -113,7 +122,9 @@ class DataFiles:
                         raise ValueError(
                             f"{self.archive} is damaged at {member} ({error}) – {how_to_get(hub.LONGBENCH)}"
                         ) from None
-        raise ValueError(f"{file} is not in {self.archive} – {how_to_get(hub.LONGBENCH)}")
+        raise ValueError(
+            f"{file} is not in {self.archive} – {how_to_get(hub.LONGBENCH)}{self._what_is_there()}"
+        )
 
 
 def load(names: Iterable[str], data: str | Path | None, *, partial: bool = False) -> dict[str, Loaded]:

@@ -1,4 +1,10 @@
-"""LongBench's data files on the Hugging Face hub, at pinned revisions; files only, no code is run."""
+"""LongBench's data files on the Hugging Face hub, at pinned revisions; files only, no code is run.
+
+They come by huggingface_hub, the client that `datasets` downloads with, and are read by `rows.parse_rows`.
+The JSON reader of `datasets` is passed by: it takes a field whose values all look like dates for dates,
+although the schema given to it says text, and writes "2020-01-01" back as "2020-01-01 00:00:00" (5.2.0; a
+test shows it). The real rows at hand came out equal either way, but a prompt must not depend on neighbours.
+"""
 
 from __future__ import annotations
 

@@ -71,7 +71,7 @@ def records(data: bytes, where: str) -> Iterator[tuple[int, Mapping[str, Any]]]:
             record = json.loads(line.decode("utf-8"))
         except UnicodeDecodeError:
             raise ValueError(f"{where} line {number} is not UTF-8 – {_RESTORE}") from None
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise ValueError(f"{where} line {number} is not valid JSON ({error}) – {_RESTORE}") from None
         if not isinstance(record, dict):
             raise ValueError(f"{where} line {number} is no JSON object – {_RESTORE}")
@@ -117,7 +117,9 @@ def text_field(record: Mapping[str, Any], field: str, where: str) -> str:
     """
     value = record.get(field)
     if isinstance(value, str):
-        return value
+        if _is_whole(value):
+            return value
+        raise ValueError(f"{where}: field {field!r} holds half a surrogate pair, no character – {_RESTORE}")
     found = "is missing" if field not in record else f"is {_kind(value)}, not text"
     raise ValueError(f"{where}: field {field!r} {found} – {_RESTORE}")
 
@@ -152,6 +154,15 @@ def _row(record: Mapping[str, Any], where: str, needs_classes: bool) -> Row:
         length=length,
         all_classes=texts_field(record, "all_classes", where) if has_classes else (),
     )
+
+
+def _is_whole(text: str) -> bool:
+    """Whether a text has a form in UTF-8, which tokenizers ask for."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _kind(value: Any) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from hisa_tasks.longbench.catalog import any_dataset
+from hisa_tasks.longbench.thinking import strip_thinking
 from hisa_tasks.metrics.classification import classification
 from hisa_tasks.metrics.code_similarity import VARIANTS, code_similarity
 from hisa_tasks.metrics.count import count
@@ -75,7 +76,11 @@ def scored_part(name: str, prediction: str) -> str:
 
 
 def score(sample: Sample, prediction: str) -> float:
-    """How well a prediction answers a sample of `LongBenchTask` or `LongBenchV2Task`; see `score_answer`."""
+    """How well a prediction answers a sample of `LongBenchTask` or `LongBenchV2Task`; see `score_answer`.
+
+    `meta` may name a rule of `thinking` by which thoughts are dropped first.
+    """
+    prediction = strip_thinking(prediction, str(sample.meta.get("thinking", "none")))
     if "choice" in sample.meta:
         from hisa_tasks.metrics.multiple_choice import multiple_choice
 

@@ -85,9 +85,8 @@ class LongBenchTask:
     def sample(self, name: str, row: Row, tokenizer: Tokenizer) -> Sample:
         """One sample: the official prompt of a row.
 
-        Rows with the same context form a group. `meta` says how the model has to be asked (`chat_template`:
-        whether a chat model gets the prompt inside its template; `stop_at_newline`) and what was cut
-        (`n_cut` tokens of `n_whole_prompt_tokens`).
+        Rows with the same context form a group. `meta` says whether a chat model gets the prompt inside its
+        template (`chat_template`) and what was cut (`n_cut` tokens of `n_whole_prompt_tokens`).
 
         Args:
             name: Of the data set.
@@ -110,7 +109,6 @@ class LongBenchTask:
             "words": row.length,
             "context": context,
             "chat_template": dataset.chat_template,
-            "stop_at_newline": dataset.stop_at_newline,
             "n_whole_prompt_tokens": cut.n_before,
             "n_cut": cut.n_before - cut.n_after,
         }
@@ -129,6 +127,7 @@ class LongBenchTask:
             length=cut.n_after + dataset.max_new_tokens,
             n_prompt_tokens=cut.n_after,
             group=f"{self.suite}/{name}/{context}",
+            stop=("\n",) if dataset.stop_at_newline else (),
             meta=meta,
         )
 

@@ -60,7 +60,7 @@ def parse_questions(data: bytes, where: str, *, partial: bool = False) -> tuple[
     if data.lstrip()[:1] == b"[":
         try:
             loaded = json.loads(data.decode("utf-8"))
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise ValueError(
                 f"{where} is not valid JSON ({error}) – {how_to_get(hub.LONGBENCH_V2)}"
             ) from None
@@ -189,7 +189,6 @@ class LongBenchV2Task:
                 "row": question.id,
                 "context": context,
                 "chat_template": True,
-                "stop_at_newline": False,
                 "n_whole_prompt_tokens": cut.n_before,
                 "n_cut": cut.n_before - cut.n_after,
             },

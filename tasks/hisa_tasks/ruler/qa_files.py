@@ -203,12 +203,18 @@ def _load(format_name: str, path: Path, mtime: int, size: int) -> QaFile:
         raise ValueError(
             f"file {path} is not JSON: {error.msg} in line {error.lineno}, column {error.colno} – {again}"
         ) from None
+    except RecursionError:
+        raise ValueError(f"file {path} is not {format_.title}: it is nested too deeply – {again}") from None
     try:
         documents, questions = format_.read(data)
         if not all(isinstance(text, str) for asked in questions for text in (asked.text, *asked.answers)):
             raise TypeError("a question or an answer is no text")
         if not all(asked.answers and all(asked.answers) for asked in questions):
             raise TypeError("a question has no answer, or an empty one")
+        for text in (*documents, *(asked.text for asked in questions)):
+            text.encode()
+    except UnicodeEncodeError:
+        raise ValueError(f"file {path} holds half a surrogate pair, no character – {again}") from None
     except KeyError as error:
         raise ValueError(
             f"file {path} is not {format_.title}: a record has no field {error} – {again}"

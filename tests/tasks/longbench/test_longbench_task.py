@@ -43,7 +43,7 @@ def test_a_sample_says_how_it_is_asked_and_scored(folder: Path, byte_tokenizer: 
     plain, shots = samples["longbench/qasper/qasper0"], samples["longbench/samsum_e/samsum_e1"]
     assert (plain.max_new_tokens, shots.max_new_tokens) == (128, 128)
     assert (plain.meta["chat_template"], shots.meta["chat_template"]) == (True, False)
-    assert (plain.meta["stop_at_newline"], shots.meta["stop_at_newline"]) == (False, True)
+    assert (plain.stop, shots.stop) == ((), ("\n",))
     assert "bucket" not in plain.meta
     assert [samples[f"longbench/samsum_e/samsum_e{n}"].meta["bucket"] for n in (0, 1)] == ["0-4k", "4-8k"]
     assert plain.group == samples["longbench/qasper/qasper1"].group

@@ -174,6 +174,8 @@ def squad_of(*questions: Any, context: Any = "a b") -> Any:
     [
         ("qa_1", b"{]", "is not JSON: Expecting property name"),
         ("qa_1", b"\xff\xfe", "is not UTF-8 at byte 0"),
+        ("qa_1", b"[" * 100_000, "is nested too deeply"),
+        ("qa_1", squad_of({**GOOD, "question": "\ud800"}), "holds half a surrogate pair, no character"),
         ("qa_1", b"[]", "is not SQuAD 2.0"),
         ("qa_1", {"rows": []}, "a record has no field 'data'"),
         ("qa_1", squad_of({"question": "q"}), "a record has no field 'answers'"),
