@@ -115,6 +115,12 @@ def test_a_folder_of_another_run(oracle, tmp_path: Path) -> None:  # type: ignor
         (["report"], "DIR"),
         (["show-prompt", "--length", "8q"], "'8q' is not a length"),
         (["show-prompt", "--depth", "101"], "outside 0–100"),
+        (["show-prompt", "--task", "mini/label", "--length", "4k"], "mini/label has no --length – leave it"),
+        (["show-prompt", "--task", "ruler/vt", "--depth", "50"], "ruler/vt has no --depth – leave it"),
+        (
+            ["show-prompt", "--task", "ruler/vt", "--needle", "multikey"],
+            "ruler/vt has no --needle – leave it",
+        ),
         (["niha"], "niha"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else None,

@@ -250,7 +250,7 @@ def test_the_prompt_shown_is_the_one_that_a_run_sends(oracle: Command, data: Pat
         (["--task", "longbench"], "longbench has several tasks – name one of them"),
         (["--task", "chess"], "unknown task 'chess'"),
         (["--task", "longbench/trec", "--chat-template", "on"], "model oracle has no chat template"),
-        (["--task", "longbench/qasper", "--needle", "multikey"], "unknown setting 'needle'"),
+        (["--task", "longbench/qasper", "--needle", "multikey"], "longbench/qasper has no --needle"),
     ):
         done = oracle("show-prompt", "--model", "oracle", "--data", "data", "--partial", *arguments)
         assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
