@@ -12,7 +12,7 @@ import pytest
 Command = Callable[..., Any]
 
 SMALL = [
-    *("--lengths", "600", "--depths", "50", "--rows", "6", "--budgets", "64", "--device", "cpu"),
+    *("--lengths", "600", "--depths", "random:1", "--rows", "6", "--budgets", "64", "--device", "cpu"),
     *("--block-size", "16,32", "--num-blocks", "2,6", "--ratio", "none"),
     *("--indexer", "hisa-overlap:block_size=16,num_blocks=8,block-sparse:block_size=16"),
 ]
