@@ -16,6 +16,7 @@ from hisa_eval.run.fidelity import PlannedFidelity, execute_fidelity, fidelity_f
 if TYPE_CHECKING:
     from hisa_eval.report.fidelity_rows import Compared
     from hisa_eval.report.table import Table
+    from hisa_eval.run.fidelity import Tell
     from hisa_eval.run.fidelity_sources import Place
 
 SHOWN = ("agreement", "needles", "certificates", "noise-floor")
@@ -44,15 +45,8 @@ def carry_out_fidelity(
     folder = fidelity_folder(run, out, resume=resume)
     silent = quiet or as_json
 
-    def tell(place: Place, done: int, total: int) -> None:
-        if not silent:
-            depth = "" if place.depth is None else f", depth {place.depth:.0f} %"
-            print_note(
-                f"{done + 1}/{total}: {place.task.partition('/')[2]} {length_label(place.length)}{depth}"
-            )
-
     try:
-        outcome = execute_fidelity(run, folder, tell, threads=threads)
+        outcome = execute_fidelity(run, folder, teller(silent=silent), threads=threads)
     except KeyboardInterrupt:
         print_note(f"stopped; {folder.path} keeps what is finished, the same command resumes")
         raise typer.Exit(130) from None
@@ -80,6 +74,18 @@ def carry_out_fidelity(
             print_note(f"{outcome.n_failed} of {outcome.n_total} results failed: {outcome.reasons[0]}")
         print(f"results: {folder.path}")
     return outcome.n_failed
+
+
+def teller(*, silent: bool) -> Tell:
+    """A line on standard error for every context."""
+
+    def tell(place: Place, done: int, total: int) -> None:
+        if not silent:
+            depth = "" if place.depth is None else f", depth {place.depth:.0f} %"
+            what = f"{place.task.partition('/')[2]} {length_label(place.length)}{depth}"
+            print_note(f"{done + 1}/{total}: {what}")
+
+    return tell
 
 
 def show_tables(tables: dict[str, Table], names: list[str]) -> None:

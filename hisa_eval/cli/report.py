@@ -34,6 +34,14 @@ def report(
     from hisa_eval.report import build_report
     from hisa_eval.report.fidelity_rows import is_comparison
 
+    sweeps = [(path / "sweep.json").is_file() for path in dirs]
+    if any(sweeps):
+        from hisa_eval.cli.sweep_output import redraw_sweeps
+
+        if not all(sweeps) or out is not None:
+            raise UserError("sweeps are drawn by themselves", "name them alone, without --out")
+        redraw_sweeps(dirs, as_json=as_json)
+        return
     if any(map(is_comparison, dirs)):
         from hisa_eval.cli.fidelity_output import redraw
 

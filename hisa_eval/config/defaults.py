@@ -78,5 +78,28 @@ FIDELITY: dict[str, Any] = {
 }
 """The same of `hisa-eval fidelity`."""
 
+SWEEP: dict[str, Any] = {
+    "lengths": "16k",
+    "depths": "random:5",
+    "samples": 1,
+    "rows": 32,
+    "needle": "single-number",
+    "distractors": None,
+    "haystack": "prose",
+    "accuracy": True,
+    "budgets": None,
+    "block_size": "32,64,128",
+    "num_blocks": None,
+    "ratio": "2,4,8",
+    "pooling": None,
+    "forced": None,
+    "forced_in_budget": None,
+    "block_score_dtype": None,
+    **_ANSWERER,
+    "indexer": "dsa,hisa,block-sparse",
+    "probe": False,
+}
+"""The same of `hisa-eval sweep`."""
+
 RESULTS = "results"
 """Folder that runs land in unless `--out` names one."""

@@ -60,6 +60,10 @@ class BlockSparseIndexer(BlockIndexer):
             )
         super().check_budget(topk)
 
+    def scored_keys(self, visible: int, topk: int, heads: int) -> float | None:
+        """The pooled keys."""
+        return float(ceil(visible / self.options.block_size))
+
     def exact_below(self, topk: int) -> int:
         """min(k, m * B): beyond k visible tokens DSA drops some, beyond m blocks this one does."""
         return min(topk, self.least_blocks(topk) * self.options.block_size)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from math import ceil
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
@@ -60,6 +61,20 @@ class BlockIndexer(ConfiguredIndexer):
         Args:
             topk: Token budget k.
         """
+
+    def blocks_kept(self, visible: int, topk: int) -> int:
+        """Blocks that a row keeps at the most.
+
+        Args:
+            visible: Keys that the row sees.
+            topk: Token budget k.
+        """
+        seen = ceil(visible / self.options.block_size)
+        wanted = self.least_blocks(topk)
+        if self.options.ratio is not None:
+            wanted = max(wanted, ceil(seen / self.options.ratio))
+        extra = 0 if self.options.forced_in_budget else FORCED_COUNT[self.options.forced]
+        return min(seen, wanted + extra)
 
     def check_budget(self, topk: int) -> None:
         """Refuse options that cannot give `topk` tokens, before anything is loaded.

@@ -70,6 +70,19 @@ class ConfiguredIndexer(ABC):
         """A fresh state for one sequence, or None where nothing is remembered."""
         return None
 
+    def scored_keys(self, visible: int, topk: int, heads: int) -> float | None:
+        """Vectors of D numbers that all heads of a query are multiplied with: what a selection costs.
+
+        Args:
+            visible: Keys that the query sees.
+            topk: Token budget k.
+            heads: Index heads H.
+
+        Returns:
+            The number, an upper bound where it depends on the data; None where it is not known.
+        """
+        return None
+
     @abstractmethod
     def exact_below(self, topk: int) -> int:
         """Rows with at most this many visible keys get flat DSA's own selection by construction."""

@@ -31,6 +31,10 @@ class DsaIndexer(ConfiguredIndexer):
         """Always: DSA is its own definition."""
         return sys.maxsize
 
+    def scored_keys(self, visible: int, topk: int, heads: int) -> float | None:
+        """Every visible key."""
+        return float(visible)
+
     def select(
         self,
         q: Tensor,

@@ -82,6 +82,11 @@ class HisaIndexer(BlockIndexer):
         newest = visible - (seen - 1) * size
         return min(topk, visible if seen <= blocks else (blocks - 1) * size + newest)
 
+    def scored_keys(self, visible: int, topk: int, heads: int) -> float | None:
+        """The pooled keys, and the tokens of the chosen blocks; all tokens where none is dropped."""
+        kept = self.blocks_kept(visible, topk) * self.options.block_size
+        return float(visible if kept >= visible else ceil(visible / self.options.block_size) + kept)
+
     def exact_below(self, topk: int) -> int:
         """m * B: a row that sees no more keys than the candidates hold loses none of them."""
         return self.least_blocks(topk) * self.options.block_size

@@ -34,6 +34,16 @@ class HisaExactIndexer(RankedBlocksIndexer):
         super().__init__(**options)
         self._pruned = self._certified = 0
 
+    @property
+    def vectors(self) -> int:
+        """The mean, and two bounds of twice the width."""
+        return 5
+
+    def scored_keys(self, visible: int, topk: int, heads: int) -> float | None:
+        """As `hisa` with bounds, and every key once more: the cost of a row that is rescued."""
+        first = super().scored_keys(visible, topk, heads)
+        return None if first is None else first + (visible if first != visible else 0)
+
     def exact_below(self, topk: int) -> int:
         """Always."""
         return sys.maxsize

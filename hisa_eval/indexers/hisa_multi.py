@@ -46,6 +46,11 @@ class HisaMultiIndexer(RankedBlocksIndexer):
     Options = HisaMultiOptions
     options: HisaMultiOptions
 
+    @property
+    def vectors(self) -> int:
+        """Parts of a block; four for bounds, two vectors of twice the width."""
+        return {"means": self.options.parts, "bounds": 4, "lse": 1}[self.options.pooling]
+
     def check_budget(self, topk: int) -> None:
         """Refuse options that do not go together, before anything is loaded.
 

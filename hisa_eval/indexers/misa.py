@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import ceil
 from typing import TYPE_CHECKING
 
 from pydantic import Field
@@ -57,6 +58,13 @@ class MisaIndexer(ConfiguredIndexer):
                 f"misa: candidates = {self.options.candidates} cannot fill k = {topk}",
                 f"raise candidates to at least {topk}",
             )
+
+    def scored_keys(self, visible: int, topk: int, heads: int) -> float | None:
+        """Every key with h of H heads, the router's blocks, and the candidates with all heads."""
+        if self.options.heads >= heads:
+            return float(visible)
+        again = min(self.options.candidates or 0, visible)
+        return visible * self.options.heads / heads + ceil(visible / self.options.block_size) + again
 
     def exact_below(self, topk: int) -> int:
         """k, or the candidates of the two-stage form: within them every visible key is kept."""

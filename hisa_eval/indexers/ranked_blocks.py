@@ -57,6 +57,18 @@ class RankedBlocksIndexer(ConfiguredIndexer):
         """Cells kept for a query, at the most."""
         return self.budget
 
+    @property
+    def vectors(self) -> int:
+        """Vectors that stand for a cell."""
+        return 1
+
+    def scored_keys(self, visible: int, topk: int, heads: int) -> float | None:
+        """What stands for the cells, and the tokens of the most that are kept."""
+        kept = self.most * self.cell
+        if self.budget * self.cell >= visible:
+            return float(visible)
+        return float(self.vectors * ceil(visible / self.cell) + min(kept, visible))
+
     def exact_below(self, topk: int) -> int:
         """m * B: a row that sees no more keys than the candidates hold loses none of them."""
         return self.budget * self.cell

@@ -219,9 +219,11 @@ def _finished(
     take_certificates = getattr(indexer, "take_certificates", None)
     certificates: list[dict[str, int]] = []
     topk, is_flat = run.answerer.topk, indexer is run.answerer.indexers[0]
-    layers, ranks = [], []
+    layers, ranks, selecting = [], [], 0.0
     for frame, (reference, scores) in zip(frames, flat, strict=True):
-        chosen = reference if is_flat else choose(frame, indexer, topk)
+        started = time.perf_counter()
+        chosen = choose(frame, indexer, topk)
+        selecting += time.perf_counter() - started
         if take_certificates is not None:
             certificates.append(take_certificates())
         found = measure(frame, chosen, reference, scores)
@@ -235,6 +237,8 @@ def _finished(
         "exact_below": min(indexer.exact_below(topk), 2**53),
         "visible": frames[0].ends.tolist(),
         "distances": list(DISTANCES),
+        "scored_keys": _scored_keys(indexer, frames, topk),
+        "select_seconds": selecting,
         "layers": layers,
         **({"block_ranks": ranks} if ranks else {}),
         **({"certificates": certificates} if certificates else {}),
@@ -247,6 +251,13 @@ def _finished(
         "details": details,
         "seconds": {"prefill": build, "decode": time.perf_counter() - began, "build": None},
     }
+
+
+def _scored_keys(indexer: Indexer, frames: list[Frame], topk: int) -> float | None:
+    """Vectors scored for the answering row, where the indexer says how many."""
+    count = getattr(indexer, "scored_keys", None)
+    found = None if count is None else count(int(frames[0].ends[-1]), topk, frames[0].q.shape[1])
+    return None if found is None else float(found)
 
 
 def _failed(indexer: Indexer, reason: str) -> dict[str, Any]:

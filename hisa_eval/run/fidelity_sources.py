@@ -93,6 +93,12 @@ class ModelSource:
         chosen = {name: getattr(settings, name) for name in ("needle", "distractors", "haystack", "seed")}
         self._task = make_task(niah_settings(chosen))
         self._tokenizer = model_registry.tokenizer(settings.model)
+        facts = model_registry.describe(settings.model)
+        self._identity: dict[str, Any] = {
+            "model": {"name": settings.model, "checkpoint": facts["checkpoint"], "dtype": self.dtype},
+            "device": self.device,
+            "task": dict(self._task.describe()),
+        }
         grid = make_grid(settings.lengths, settings.depths, settings.samples, ["-"], ["fidelity/niah"])
         # Each context has a haystack of its own, so that contexts are independent.
         order = {depth: place for place, depth in enumerate(grid.depths)}
@@ -132,12 +138,7 @@ class ModelSource:
 
     def identity(self) -> Mapping[str, Any]:
         """See `Source`."""
-        facts = model_registry.describe(self.settings.model)
-        return {
-            "model": {"name": self.settings.model, "checkpoint": facts["checkpoint"], "dtype": self.dtype},
-            "device": self.device,
-            "task": dict(self._task.describe()),
-        }
+        return self._identity
 
     def describe(self) -> Mapping[str, Any] | None:
         """See `Source`."""

@@ -77,7 +77,7 @@ def row_figure(
 
 
 class RatioFigure(NamedTuple):
-    """A ratio of sums over contexts with its interval; NaN bounds with one context."""
+    """A ratio of sums over contexts with its interval; NaN bounds with one context or equal ones."""
 
     n: int
     n_contexts: int
@@ -102,7 +102,7 @@ def ratio_figure(
     own = Clusters(np.asarray(sums, dtype=float)[weights > 0], weights[weights > 0])
     mean, n = float(own.sums.sum() / own.counts.sum()), own.sums.size
     half = float(stats.t.ppf(0.5 + confidence / 2, n - 1)) * standard_error([own]) if n > 1 else math.nan
-    low, high = (max(0.0, mean - half), min(1.0, mean + half)) if n > 1 else (math.nan, math.nan)
+    low, high = (max(0.0, mean - half), min(1.0, mean + half)) if half > 0 else (math.nan, math.nan)
     return RatioFigure(int(own.counts.sum()), n, mean, low, high)
 
 

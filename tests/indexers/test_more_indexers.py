@@ -174,6 +174,28 @@ def test_two_stages_recall_more_than_one() -> None:
 
 
 @pytest.mark.parametrize(
+    ("spec", "cost"),
+    [
+        ("dsa", 10_000),
+        ("hisa", 79 + 64 * 128),
+        ("hisa:ratio=4", 79 + 20 * 128),
+        ("hisa:num_blocks=16,forced_in_budget=false", 79 + 18 * 128),
+        ("hisa:num_blocks=100", 10_000),
+        ("block-sparse", 79),
+        ("hisa-multi", 4 * 79 + 64 * 128),
+        ("hisa-overlap", 157 + 128 * 64),
+        ("hisa-adaptive", 79 + 10_000),
+        ("hisa-exact", 5 * 79 + 64 * 128 + 10_000),
+        ("misa", 10_000 * 8 / 64 + 10),
+        ("misa:candidates=8192", 10_000 * 8 / 64 + 10 + 8192),
+        ("misa:heads=64", 10_000),
+    ],
+)
+def test_what_a_query_is_scored_against_is_counted(spec: str, cost: float) -> None:
+    assert parse(spec).scored_keys(10_000, 2048, 64) == cost
+
+
+@pytest.mark.parametrize(
     ("spec", "words"),
     [
         ("hisa-multi:block_size=4,num_blocks=3", "cannot|fewer than k = 16"),

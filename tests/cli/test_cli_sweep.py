@@ -1,0 +1,78 @@
+"""`hisa-eval sweep` from end to end on the nano model, and wrong input."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+Command = Callable[..., Any]
+
+SMALL = [
+    *("--lengths", "600", "--depths", "random:1", "--rows", "6", "--budgets", "64", "--device", "cpu"),
+    *("--block-size", "16,32", "--num-blocks", "2,6", "--ratio", "none"),
+    *("--indexer", "hisa-overlap:block_size=16,num_blocks=8,block-sparse:block_size=16"),
+]
+
+CASES = [
+    ("unknown option value", ["--pooling", "median"], "pooling=median"),
+    ("no number", ["--budgets", "many"], "whole numbers"),
+    ("nothing fits", ["--block-size", "4", "--num-blocks", "2", "--ratio", "none"], "no variant can fill"),
+    ("empty piece", ["--block-size", "16,,32"], "empty piece"),
+    ("foreign folder", ["--out", "foreign"], "not empty"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "words"), [pytest.param(*case[1:], id=case[0]) for case in CASES])
+def test_bad_input_is_one_line(inside: Command, tmp_path: Path, arguments: list[str], words: str) -> None:
+    (tmp_path / "foreign").mkdir()
+    (tmp_path / "foreign" / "thesis.txt").write_text("do not lose me", encoding="utf-8")
+    done = inside("sweep", "--device", "cpu", "--indexer", "dsa", *arguments)
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1, done.stderr
+    assert words in done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["foreign"]
+
+
+def test_a_sweep_resumes_and_names_its_fronts(inside: Command, tmp_path: Path) -> None:
+    done = inside("sweep", *SMALL, "--out", "run", "--json")
+    assert done.returncode == 0, done.stderr
+    found = {one["indexer"]: one for one in json.loads(done.stdout)["variants"]}
+    # 2 blocks of 16 cannot fill k = 64; 2 of 32 can.
+    assert set(found) == {
+        *("dsa", "hisa-overlap:block_size=16,num_blocks=8", "block-sparse:block_size=16"),
+        *("hisa:block_size=16,num_blocks=6", "hisa:block_size=32,num_blocks=2"),
+        "hisa:block_size=32,num_blocks=6",
+    }
+    assert found["dsa"]["recall"] == found["dsa"]["cost"] == 1.0
+    assert found["dsa"]["score"] is not None
+    six = found["hisa:block_size=32,num_blocks=6"]
+    tokens = 600 - 64  # the default answer room is kept free behind the prompt
+    assert six["scored_keys"] <= -(-tokens // 32) + 6 * 32 + 20
+    assert six["recall"] > found["hisa:block_size=32,num_blocks=2"]["recall"]
+    fronts = [one for one in found.values() if one["front_recall"]]
+    for one in fronts:
+        assert not any(o["cost"] <= one["cost"] and o["recall"] > one["recall"] for o in found.values())
+    for one in found.values():
+        if not one["front_recall"]:
+            assert any(o["cost"] <= one["cost"] and o["recall"] >= one["recall"] for o in fronts)
+    assert (tmp_path / "run" / "figures" / "pareto-k64.png").is_file()
+    assert "hisa:block_size=16,num_blocks=2 at k = 64" in (tmp_path / "run/tables/sweep.md").read_text(
+        "utf-8"
+    )
+
+    stores = sorted((tmp_path / "run").rglob("samples.jsonl"))
+    assert len(stores) == 2
+    sizes = [store.stat().st_size for store in stores]
+    lines = stores[0].read_text("utf-8").splitlines(keepends=True)
+    stores[0].write_text("".join(lines[:-1]), "utf-8")
+    assert inside("sweep", *SMALL, "--out", "run", "--quiet").returncode == 0
+    assert stores[1].stat().st_size == sizes[1]
+    assert len(stores[0].read_text("utf-8").splitlines()) == len(lines)
+    assert inside("report", "run").returncode == 0
+    other = inside("sweep", *SMALL, "--rows", "7", "--out", "run")
+    assert other.returncode == 2
+    assert "holds another sweep" in other.stderr
