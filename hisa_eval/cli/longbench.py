@@ -23,6 +23,7 @@ def longbench(
     topk: options.TopK = None,
     device: options.Device = None,
     dtype: options.Dtype = None,
+    spread: options.Spread = None,
     probe: options.Probe = None,
     out: options.Out = None,
     resume: options.Resume = True,
@@ -67,6 +68,7 @@ def longbench(
         "topk": topk,
         "device": device,
         "dtype": dtype,
+        "spread": spread,
         "probe": probe,
     }
     merged = layer(flags, config, LONGBENCH)

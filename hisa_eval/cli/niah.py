@@ -22,6 +22,7 @@ def niah(
     topk: options.TopK = None,
     device: options.Device = None,
     dtype: options.Dtype = None,
+    spread: options.Spread = None,
     probe: options.Probe = None,
     out: options.Out = None,
     resume: options.Resume = True,
@@ -65,6 +66,7 @@ def niah(
         "topk": topk,
         "device": device,
         "dtype": dtype,
+        "spread": spread,
         "probe": probe,
     }
     merged = layer(flags, config)

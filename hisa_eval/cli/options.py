@@ -146,11 +146,19 @@ Indexers = Annotated[
         "LIST",
     ),
 ]
-ModelName = Annotated[str | None, _option("model", "Who answers (hisa-eval list models).", MODEL, "NAME")]
+ModelName = Annotated[
+    str | None,
+    _option(
+        "model", "Who answers: hisa-eval list models, a folder, or OWNER/NAME on the hub.", MODEL, "NAME"
+    ),
+]
 TopK = Annotated[int | None, _option("topk", "Token budget k of the indexer.", MODEL, "K", "the model's own")]
 Device = Annotated[str | None, _option("device", "auto, cpu or cuda.", MODEL, "NAME")]
 Dtype = Annotated[
     str | None, _option("dtype", "auto (f32 on a CPU, bf16 on CUDA), f32 or bf16.", MODEL, "NAME")
+]
+Spread = Annotated[
+    str | None, _option("spread", "one GPU, or layers: some on each of several.", MODEL, "HOW")
 ]
 Seed = Annotated[int | None, _option("seed", "Decides all that is drawn at random.", GRID, "N")]
 Config = Annotated[

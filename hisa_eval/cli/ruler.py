@@ -21,6 +21,7 @@ def ruler(
     topk: options.TopK = None,
     device: options.Device = None,
     dtype: options.Dtype = None,
+    spread: options.Spread = None,
     probe: options.Probe = None,
     out: options.Out = None,
     resume: options.Resume = True,
@@ -64,6 +65,7 @@ def ruler(
         "topk": topk,
         "device": device,
         "dtype": dtype,
+        "spread": spread,
         "probe": probe,
     }
     merged = layer(flags, config, RULER)

@@ -13,6 +13,7 @@ _ANSWERER: dict[str, Any] = {
     "topk": None,
     "device": "auto",
     "dtype": "auto",
+    "spread": "one",
     "seed": 0,
     "probe": True,
 }

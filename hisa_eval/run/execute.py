@@ -37,6 +37,7 @@ def load_model(run: PlannedRun, *, threads: int | None = None) -> Model:
         dtype=run.answerer.dtype,
         seed=run.settings.seed,
         topk=run.settings.topk,
+        spread=run.settings.spread,
     )
 
 

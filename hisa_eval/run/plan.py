@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from hisa_eval.config.defaults import RESULTS
 from hisa_eval.config.settings import RunSettings
-from hisa_eval.errors import UserError, unknown_name
+from hisa_eval.errors import UserError
 from hisa_eval.indexers import registry as indexer_registry
 from hisa_eval.models import registry as model_registry
 from hisa_eval.run.device import resolve_device, resolve_dtype
@@ -109,8 +109,6 @@ def settle(settings: RunSettings) -> Answerer:
         UserError: names that do not exist, options that do not go together, a device that is not there.
     """
     indexers = tuple(indexer_registry.parse_list(settings.indexer))
-    if settings.model not in model_registry.available():
-        raise unknown_name("model", settings.model, model_registry.available())
     facts = model_registry.describe(settings.model)
     topk = settings.topk or int(facts["topk"])
     for indexer in indexers:

@@ -7,7 +7,6 @@ from typing import Any
 
 from hisa_eval.config.grammar import parse_depths, parse_length
 from hisa_eval.config.niah import niah_settings
-from hisa_eval.errors import unknown_name
 from hisa_eval.models import registry as model_registry
 from hisa_eval.run.canonical import text_hash
 from hisa_eval.run.niah import make_task
@@ -30,8 +29,6 @@ def build_sample(values: Mapping[str, Any], length: str, depth: float, index: in
     settings = niah_settings({name: value for name, value in values.items() if value is not None})
     tokens = parse_length(length)
     (place,) = parse_depths([depth])
-    if settings.model not in model_registry.available():
-        raise unknown_name("model", settings.model, model_registry.available())
     task = make_task(settings)
     tokenizer = model_registry.tokenizer(settings.model)
     with input_errors("see hisa-eval show-prompt --help"):
