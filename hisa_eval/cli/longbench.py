@@ -24,6 +24,9 @@ def longbench(
     device: options.Device = None,
     dtype: options.Dtype = None,
     spread: options.Spread = None,
+    tokenizer: options.TokenizerName = None,
+    label: options.Label = None,
+    concurrency: options.Concurrency = None,
     probe: options.Probe = None,
     out: options.Out = None,
     resume: options.Resume = True,
@@ -69,6 +72,9 @@ def longbench(
         "device": device,
         "dtype": dtype,
         "spread": spread,
+        "tokenizer": tokenizer,
+        "label": label,
+        "concurrency": concurrency,
         "probe": probe,
     }
     merged = layer(flags, config, LONGBENCH)

@@ -149,7 +149,10 @@ Indexers = Annotated[
 ModelName = Annotated[
     str | None,
     _option(
-        "model", "Who answers: hisa-eval list models, a folder, or OWNER/NAME on the hub.", MODEL, "NAME"
+        "model",
+        "Who answers: hisa-eval list models, a folder, OWNER/NAME, or http://HOST:PORT/v1#MODEL.",
+        MODEL,
+        "NAME",
     ),
 ]
 TopK = Annotated[int | None, _option("topk", "Token budget k of the indexer.", MODEL, "K", "the model's own")]
@@ -159,6 +162,19 @@ Dtype = Annotated[
 ]
 Spread = Annotated[
     str | None, _option("spread", "one GPU, or layers: some on each of several.", MODEL, "HOW")
+]
+TokenizerName = Annotated[
+    str | None,
+    _option(
+        "tokenizer", "Of a served model: a name, folder or OWNER/NAME.", MODEL, "NAME", "the model's own"
+    ),
+]
+Label = Annotated[
+    str | None,
+    _option("label", "What you claim of a server: indexer=hisa.", MODEL, "indexer=NAME", "unattested"),
+]
+Concurrency = Annotated[
+    int | None, _option("concurrency", "Requests that a server gets at the same time.", MODEL, "N")
 ]
 Seed = Annotated[int | None, _option("seed", "Decides all that is drawn at random.", GRID, "N")]
 Config = Annotated[

@@ -22,6 +22,9 @@ def ruler(
     device: options.Device = None,
     dtype: options.Dtype = None,
     spread: options.Spread = None,
+    tokenizer: options.TokenizerName = None,
+    label: options.Label = None,
+    concurrency: options.Concurrency = None,
     probe: options.Probe = None,
     out: options.Out = None,
     resume: options.Resume = True,
@@ -66,6 +69,9 @@ def ruler(
         "device": device,
         "dtype": dtype,
         "spread": spread,
+        "tokenizer": tokenizer,
+        "label": label,
+        "concurrency": concurrency,
         "probe": probe,
     }
     merged = layer(flags, config, RULER)

@@ -14,6 +14,9 @@ _ANSWERER: dict[str, Any] = {
     "device": "auto",
     "dtype": "auto",
     "spread": "one",
+    "tokenizer": None,
+    "label": None,
+    "concurrency": 1,
     "seed": 0,
     "probe": True,
 }

@@ -29,6 +29,9 @@ class RunSettings(BaseModel):
         topk: Token budget k in place of the model's own.
         device: Where the model runs; `auto` takes CUDA where there is one.
         dtype: Of weights and activations; `auto` is f32 on a CPU and bf16 on CUDA.
+        tokenizer: Name, folder or hub name of a served model's tokenizer.
+        label: What the user claims of a server, `indexer=NAME`.
+        concurrency: Requests that a server gets at the same time; batching may change its numbers.
         spread: How the model uses several GPUs: not at all (`one`), or whole `layers` on each.
         probe: Also compare each selection with flat DSA's.
     """
@@ -42,6 +45,9 @@ class RunSettings(BaseModel):
     device: Device
     dtype: Dtype
     spread: Spread
+    tokenizer: Annotated[str, Field(min_length=1)] | None
+    label: Annotated[str, Field(min_length=1)] | None
+    concurrency: Annotated[int, Field(ge=1, le=256)]
     probe: bool
 
 

@@ -42,6 +42,8 @@ def folder(name: str, *, weights: bool = False) -> Path:
     Raises:
         UserError: no such model, or its files are missing.
     """
+    if name.startswith(("http://", "https://")):
+        raise UserError(f"{name} needs its model's tokenizer", "name it: --tokenizer FOLDER, or OWNER/NAME")
     if name not in _EMBEDDED:
         if not checkpoint.is_reference(name):
             known = unknown_name("model", name, available())

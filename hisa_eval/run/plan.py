@@ -14,7 +14,9 @@ from hisa_eval.config.settings import RunSettings
 from hisa_eval.errors import UserError
 from hisa_eval.indexers import registry as indexer_registry
 from hisa_eval.models import registry as model_registry
-from hisa_eval.run.device import resolve_device, resolve_dtype
+from hisa_eval.models.openai_server.claim import parse_label
+from hisa_eval.models.openai_server.facts import describe, is_address
+from hisa_eval.run.device import SERVER, resolve_device, resolve_dtype
 from hisa_eval.run.folder import Folder, choose_folder, named_folder
 from hisa_eval.run.grid import Layout
 from hisa_eval.run.questions import Questions
@@ -80,7 +82,7 @@ class PlannedRun:
             "indexer": who.labels,
             "device": who.device,
             "dtype": who.dtype,
-            "topk": who.topk,
+            "topk": who.topk or None,
             "checkpoint": who.model["checkpoint"],
             **self.decided,
         }
@@ -108,6 +110,14 @@ def settle(settings: RunSettings) -> Answerer:
     Raises:
         UserError: names that do not exist, options that do not go together, a device that is not there.
     """
+    if is_address(settings.model):
+        return Answerer(
+            describe(settings.model), SERVER, SERVER, settings.topk or 0, (parse_label(settings.label),)
+        )
+    if settings.label or settings.tokenizer:
+        raise UserError(
+            "--label and --tokenizer are for servers", "name one: --model http://HOST:PORT/v1#MODEL"
+        )
     indexers = tuple(indexer_registry.parse_list(settings.indexer))
     facts = model_registry.describe(settings.model)
     topk = settings.topk or int(facts["topk"])

@@ -30,7 +30,7 @@ def build_sample(values: Mapping[str, Any], length: str, depth: float, index: in
     tokens = parse_length(length)
     (place,) = parse_depths([depth])
     task = make_task(settings)
-    tokenizer = model_registry.tokenizer(settings.model)
+    tokenizer = model_registry.tokenizer(settings.tokenizer or settings.model)
     with input_errors("see hisa-eval show-prompt --help"):
         return task.sample(tokens, place, index, tokenizer)
 

@@ -14,7 +14,7 @@ def fill_blocks(weight: Tensor, scales: Tensor, block: Sequence[int]) -> Tensor:
     """`weight` with zeros at its lower and right edge, so that every block is whole.
 
     Args:
-        weight: e4m3 `[N, K]`.
+        weight: Values of e4m3 `[N, K]`; transformers 5.17 has them in a wider dtype by now.
         scales: One for each block, `[ceil(N / block[0]), ceil(K / block[1])]`.
         block: Rows and columns of a block.
 
@@ -25,10 +25,10 @@ def fill_blocks(weight: Tensor, scales: Tensor, block: Sequence[int]) -> Tensor:
     sizes = tuple(weight.shape[-2:])
     wanted = tuple(-(-size // one) for size, one in zip(sizes, block, strict=True))
     whole = tuple(n * one for n, one in zip(wanted, block, strict=True))
-    if weight.dtype != torch.float8_e4m3fn or tuple(scales.shape[-2:]) != wanted or whole == sizes:
+    if not weight.dtype.is_floating_point or tuple(scales.shape[-2:]) != wanted or whole == sizes:
         return weight
     filled = torch.zeros(*weight.shape[:-2], *whole, dtype=weight.dtype, device=weight.device)
-    filled.view(torch.uint8)[..., : sizes[0], : sizes[1]] = weight.view(torch.uint8)
+    filled[..., : sizes[0], : sizes[1]] = weight
     return filled
 
 
