@@ -50,6 +50,7 @@ def longbench(
       hisa-eval longbench --suite e --truncate middle --max-prompt-tokens 31500
       hisa-eval longbench --suite v2 --data LongBench-v2/data.json --dry-run
     """
+    from hisa_eval.cli.needs import show_needs
     from hisa_eval.cli.run_output import show_settings
     from hisa_eval.config.defaults import LONGBENCH
     from hisa_eval.config.layers import layer
@@ -81,6 +82,8 @@ def longbench(
     settings = longbench_settings(merged.values, merged.sources)
     if show_config:
         show_settings(settings, merged.sources, as_json)
+        return
+    if dry_run and show_needs(settings.model, None, merged.engine, as_json):
         return
     manner = Manner(out, resume, threads, allow_failures, dry_run, with_report, quiet, as_json)
     carry_out(plan_longbench(settings), manner)

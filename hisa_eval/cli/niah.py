@@ -50,6 +50,7 @@ def niah(
       hisa-eval niah --haystack ~/essays --out runs/essays --json
       hisa-eval niah --config configs/paper.yaml --dry-run
     """
+    from hisa_eval.cli.needs import show_needs
     from hisa_eval.cli.run_output import show_settings
     from hisa_eval.config.layers import layer
     from hisa_eval.config.niah import niah_settings
@@ -79,6 +80,8 @@ def niah(
     settings = niah_settings(merged.values, merged.sources)
     if show_config:
         show_settings(settings, merged.sources, as_json)
+        return
+    if dry_run and show_needs(settings.model, settings.lengths, merged.engine, as_json):
         return
     manner = Manner(out, resume, threads, allow_failures, dry_run, with_report, quiet, as_json)
     carry_out(plan_niah(settings), manner)

@@ -49,6 +49,7 @@ def ruler(
       hisa-eval ruler --tasks niah,vt --lengths 16k --topk 512
       hisa-eval ruler --data ~/squad --haystack ~/essays --lengths 4k..128k --dry-run
     """
+    from hisa_eval.cli.needs import show_needs
     from hisa_eval.cli.run_output import show_settings
     from hisa_eval.config.defaults import RULER
     from hisa_eval.config.layers import layer
@@ -78,6 +79,8 @@ def ruler(
     settings = ruler_settings(merged.values, merged.sources)
     if show_config:
         show_settings(settings, merged.sources, as_json)
+        return
+    if dry_run and show_needs(settings.model, settings.lengths, merged.engine, as_json):
         return
     manner = Manner(out, resume, threads, allow_failures, dry_run, with_report, quiet, as_json)
     carry_out(plan_ruler(settings), manner)

@@ -88,6 +88,15 @@ def read_config(folder: Path) -> dict[str, Any]:
     return found
 
 
+def describe_architecture(folder: Path, name: str) -> str:
+    """Name of a checkpoint's architecture.
+
+    Raises:
+        UserError: as `architecture_of`.
+    """
+    return architecture_of(read_config(folder), name).name
+
+
 def check_tokenizer(folder: Path, name: str) -> Path:
     """The folder, when it has a tokenizer.
 

@@ -81,6 +81,40 @@ def describe(name: str) -> Mapping[str, Any]:
     return checkpoint.describe(name, folder(name), description=_description(name), label=label(name))
 
 
+_RELEASED: Mapping[str, str] = {
+    "deepseek-ai/DeepSeek-V3.2-Exp": "deepseek_v32",
+    "deepseek-ai/DeepSeek-V3.2": "deepseek_v32",
+    "zai-org/GLM-5": "glm_moe_dsa",
+}
+"""Released checkpoints whose shape is the default of transformers' configuration."""
+
+_LARGE = 8 << 30
+
+
+def shape_of(name: str) -> Mapping[str, Any]:
+    """Every setting of a model's configuration, defaults filled in; nothing is fetched for a released one.
+
+    Raises:
+        UserError: as `folder`, or its architecture does not run here.
+    """
+    from transformers import AutoConfig
+
+    if name in _RELEASED and not Path(name).is_dir():
+        return dict(AutoConfig.for_model(_RELEASED[name]).to_dict())
+    path = folder(name)
+    checkpoint.describe_architecture(path, name)
+    return dict(AutoConfig.from_pretrained(path).to_dict())
+
+
+def is_large(name: str) -> bool:
+    """Whether a model is too large to be loaded for a forecast: it is not embedded or served, and its weights
+    are beyond 8 GiB or not here."""
+    if name in _EMBEDDED or name.startswith(("http://", "https://")) or not checkpoint.is_reference(name):
+        return False
+    path = Path(name).expanduser()
+    return not path.is_dir() or sum(one.stat().st_size for one in checkpoint.weight_files(path)) > _LARGE
+
+
 def tokenizer(name: str) -> Tokenizer:
     """A model's own tokenizer, without its weights.
 

@@ -19,6 +19,7 @@ from hisa_eval.models.openai_server.facts import describe, is_address
 from hisa_eval.run.device import SERVER, resolve_device, resolve_dtype
 from hisa_eval.run.folder import Folder, choose_folder, named_folder
 from hisa_eval.run.grid import Layout
+from hisa_eval.run.needs import check_fits
 from hisa_eval.run.questions import Questions
 from hisa_eval.run.store import RunStore
 
@@ -126,7 +127,10 @@ def settle(settings: RunSettings) -> Answerer:
         if check is not None:
             check(topk)
     device = resolve_device(settings.device)
-    return Answerer(facts, device, resolve_dtype(settings.dtype, device), topk, indexers)
+    dtype = resolve_dtype(settings.dtype, device)
+    if settings.model not in model_registry.available():
+        check_fits(settings.model, device=device, dtype=dtype, spread=settings.spread)
+    return Answerer(facts, device, dtype, topk, indexers)
 
 
 def run_folder(run: PlannedRun, out: Path | None, *, resume: bool = True) -> Folder:
