@@ -198,7 +198,7 @@ def test_what_is_wrong_is_said_in_one_line(tmp_path: Path, capsys: pytest.Captur
     out = ["--out", str(tmp_path / "run")]
     nobody = "http://127.0.0.1:9/v1"
     assert main(["niah", "--model", nobody, "--tokenizer", "nano", *out]) == 2
-    assert "no OpenAI-compatible server answers" in capsys.readouterr().err
+    assert "no OpenAI-compatible server lists its models" in capsys.readouterr().err
     assert main(["niah", "--label", "indexer=hisa", *out]) == 2
     assert "are for servers" in capsys.readouterr().err
     with pytest.raises(UserError, match="needs its model's tokenizer"):

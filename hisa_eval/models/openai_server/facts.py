@@ -42,14 +42,16 @@ def describe(model: str) -> Mapping[str, Any]:
     """
     address, wanted = split_address(model)
     client = Client(address)
+    served: dict[str, Any] = {}
     try:
         listed = client.get("/models")
         served = {str(one["id"]): one for one in listed["data"]}
     except RequestError as error:
-        raise UserError(
-            f"no OpenAI-compatible server answers at {address}/models: {error}",
-            "start it, or mend the address",
-        ) from error
+        if wanted is None or "no connection" in str(error):
+            raise UserError(
+                f"no OpenAI-compatible server lists its models at {address}/models: {error}",
+                "start it, mend the address, or add #MODEL to it",
+            ) from error
     except (KeyError, TypeError) as error:
         raise UserError(f"{address}/models is not a list of models", "name the address of /v1") from error
     if wanted is None and len(served) != 1:
