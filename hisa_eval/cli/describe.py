@@ -22,6 +22,11 @@ def facts_of(name: str) -> dict[str, Any]:
     for kind in ("indexers", "models", "tasks", "needles", "haystacks"):
         known.update(dict.fromkeys(names_of(kind), kind))
     if name not in known:
+        from hisa_eval.models import checkpoint
+        from hisa_eval.models import registry as models
+
+        if checkpoint.is_reference(name):
+            return {"kind": "model", **models.describe(name)}
         raise unknown_name("name", name, known)
     if known[name] == "indexers":
         from hisa_eval.indexers import registry as indexers

@@ -25,6 +25,10 @@ def longbench(
     topk: options.TopK = None,
     device: options.Device = None,
     dtype: options.Dtype = None,
+    spread: options.Spread = None,
+    tokenizer: options.TokenizerName = None,
+    label: options.Label = None,
+    concurrency: options.Concurrency = None,
     probe: options.Probe = None,
     out: options.Out = None,
     resume: options.Resume = True,
@@ -51,6 +55,7 @@ def longbench(
       hisa-eval longbench --suite e --truncate middle --max-prompt-tokens 31500
       hisa-eval longbench --suite v2 --data LongBench-v2/data.json --dry-run
     """
+    from hisa_eval.cli.needs import show_needs
     from hisa_eval.cli.run_output import show_settings
     from hisa_eval.config.defaults import LONGBENCH
     from hisa_eval.config.layers import layer
@@ -74,12 +79,18 @@ def longbench(
         "topk": topk,
         "device": device,
         "dtype": dtype,
+        "spread": spread,
+        "tokenizer": tokenizer,
+        "label": label,
+        "concurrency": concurrency,
         "probe": probe,
     }
     merged = layer(flags, config, LONGBENCH)
     settings = longbench_settings(merged.values, merged.sources)
     if show_config:
         show_settings(settings, merged.sources, as_json)
+        return
+    if dry_run and show_needs(settings.model, None, merged.engine, as_json):
         return
     manner = Manner(out, resume, threads, allow_failures, dry_run, with_report, quiet, as_json)
     carry_out(plan_longbench(settings), manner)

@@ -22,6 +22,10 @@ def niah(
     topk: options.TopK = None,
     device: options.Device = None,
     dtype: options.Dtype = None,
+    spread: options.Spread = None,
+    tokenizer: options.TokenizerName = None,
+    label: options.Label = None,
+    concurrency: options.Concurrency = None,
     probe: options.Probe = None,
     out: options.Out = None,
     resume: options.Resume = True,
@@ -46,6 +50,7 @@ def niah(
       hisa-eval niah --haystack ~/essays --out runs/essays --json
       hisa-eval niah --config configs/paper.yaml --dry-run
     """
+    from hisa_eval.cli.needs import show_needs
     from hisa_eval.cli.run_output import show_settings
     from hisa_eval.config.layers import layer
     from hisa_eval.config.niah import niah_settings
@@ -65,12 +70,18 @@ def niah(
         "topk": topk,
         "device": device,
         "dtype": dtype,
+        "spread": spread,
+        "tokenizer": tokenizer,
+        "label": label,
+        "concurrency": concurrency,
         "probe": probe,
     }
     merged = layer(flags, config)
     settings = niah_settings(merged.values, merged.sources)
     if show_config:
         show_settings(settings, merged.sources, as_json)
+        return
+    if dry_run and show_needs(settings.model, settings.lengths, merged.engine, as_json):
         return
     manner = Manner(out, resume, threads, allow_failures, dry_run, with_report, quiet, as_json)
     carry_out(plan_niah(settings), manner)

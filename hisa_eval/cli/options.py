@@ -173,12 +173,20 @@ Indexers = Annotated[
         "LIST",
     ),
 ]
-ModelName = Annotated[str | None, option("model", "Who answers (hisa-eval list models).", MODEL, "NAME")]
+ModelName = Annotated[
+    str | None,
+    option(
+        "model",
+        "Who answers: hisa-eval list models, a folder, OWNER/NAME, or http://HOST:PORT/v1#MODEL.",
+        MODEL,
+        "NAME",
+    ),
+]
 LongBenchModel = Annotated[
     str | None,
     option(
         "model",
-        "Who answers (hisa-eval list models).",
+        "Who answers: hisa-eval list models, a folder, OWNER/NAME, or http://HOST:PORT/v1#MODEL.",
         MODEL,
         "NAME",
         "nano; nano-mini for mini",
@@ -189,6 +197,18 @@ TopK = Annotated[int | None, option("topk", "Token budget k of the indexer.", MO
 Device = Annotated[str | None, option("device", "auto, cpu or cuda.", MODEL, "NAME")]
 Dtype = Annotated[
     str | None, option("dtype", "auto (f32 on a CPU, bf16 on CUDA), f32 or bf16.", MODEL, "NAME")
+]
+Spread = Annotated[str | None, option("spread", "one GPU, or layers: some on each of several.", MODEL, "HOW")]
+TokenizerName = Annotated[
+    str | None,
+    option("tokenizer", "Of a served model: a name, folder or OWNER/NAME.", MODEL, "NAME", "the model's own"),
+]
+Label = Annotated[
+    str | None,
+    option("label", "What you claim of a server: indexer=hisa.", MODEL, "indexer=NAME", "unattested"),
+]
+Concurrency = Annotated[
+    int | None, option("concurrency", "Requests that a server gets at the same time.", MODEL, "N")
 ]
 Seed = Annotated[int | None, option("seed", "Decides all that is drawn at random.", GRID, "N")]
 Config = Annotated[

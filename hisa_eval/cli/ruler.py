@@ -21,6 +21,10 @@ def ruler(
     topk: options.TopK = None,
     device: options.Device = None,
     dtype: options.Dtype = None,
+    spread: options.Spread = None,
+    tokenizer: options.TokenizerName = None,
+    label: options.Label = None,
+    concurrency: options.Concurrency = None,
     probe: options.Probe = None,
     out: options.Out = None,
     resume: options.Resume = True,
@@ -45,6 +49,7 @@ def ruler(
       hisa-eval ruler --tasks niah,vt --lengths 16k --topk 512
       hisa-eval ruler --data ~/squad --haystack ~/essays --lengths 4k..128k --dry-run
     """
+    from hisa_eval.cli.needs import show_needs
     from hisa_eval.cli.run_output import show_settings
     from hisa_eval.config.defaults import RULER
     from hisa_eval.config.layers import layer
@@ -64,12 +69,18 @@ def ruler(
         "topk": topk,
         "device": device,
         "dtype": dtype,
+        "spread": spread,
+        "tokenizer": tokenizer,
+        "label": label,
+        "concurrency": concurrency,
         "probe": probe,
     }
     merged = layer(flags, config, RULER)
     settings = ruler_settings(merged.values, merged.sources)
     if show_config:
         show_settings(settings, merged.sources, as_json)
+        return
+    if dry_run and show_needs(settings.model, settings.lengths, merged.engine, as_json):
         return
     manner = Manner(out, resume, threads, allow_failures, dry_run, with_report, quiet, as_json)
     carry_out(plan_ruler(settings), manner)

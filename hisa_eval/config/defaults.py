@@ -13,6 +13,10 @@ _ANSWERER: dict[str, Any] = {
     "topk": None,
     "device": "auto",
     "dtype": "auto",
+    "spread": "one",
+    "tokenizer": None,
+    "label": None,
+    "concurrency": 1,
     "seed": 0,
     "probe": True,
 }

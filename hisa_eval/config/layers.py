@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from hisa_eval.config.defaults import NIAH
+from hisa_eval.config.defaults import LONGBENCH, NIAH, RULER
 from hisa_eval.errors import UserError, unknown_name
 
 
@@ -20,10 +20,19 @@ class Layered:
     Attributes:
         values: Field name -> value, not validated yet.
         sources: Field name -> `"flag"`, `"file NAME"` or `"default"`.
+        engine: The command of a serving engine that the file names.
     """
 
     values: dict[str, Any]
     sources: dict[str, str]
+    engine: str | None = None
+
+
+SECTIONS: Mapping[str, Mapping[str, Any]] = {"niah": NIAH, "ruler": RULER, "longbench": LONGBENCH}
+"""A file may hold settings of one suite under its name; they win over those that all suites share."""
+
+ENGINE = "engine"
+"""A file may name the command that serves its model; it is shown and never run."""
 
 
 def read_config(path: Path, known: Mapping[str, Any] = NIAH) -> dict[str, Any]:
@@ -56,14 +65,32 @@ def read_config(path: Path, known: Mapping[str, Any] = NIAH) -> dict[str, Any]:
         return {}
     if not isinstance(loaded, dict):
         raise UserError(f"--config {path} is not a mapping", "write lines of `name: value`")
+    own: dict[str, Any] = {}
+    for section, fields in SECTIONS.items():
+        inner = loaded.pop(section, None)
+        if inner is not None and not isinstance(inner, dict):
+            raise UserError(f"--config {path}: {section} is not a mapping", "write its settings below it")
+        if fields is known:
+            own = inner or {}
     values: dict[str, Any] = {}
-    for key, value in loaded.items():
+    shared = {key: value for key, value in loaded.items() if key != ENGINE}
+    for key, value in (*shared.items(), *own.items()):
         name = str(key).replace("-", "_")
         if name not in known:
             wrong = unknown_name("setting", str(key), known)
             raise UserError(f"--config {path}: {wrong.what}", wrong.fix)
         values[name] = value
     return values
+
+
+def read_engine(path: Path) -> str | None:
+    """The engine command of a file that `read_config` takes or refuses."""
+    try:
+        loaded = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError):
+        return None
+    found = loaded.get(ENGINE) if isinstance(loaded, dict) else None
+    return None if found is None else " ".join(str(found).split())
 
 
 def layer(flags: Mapping[str, Any], config: Path | None, defaults: Mapping[str, Any] = NIAH) -> Layered:
@@ -79,11 +106,13 @@ def layer(flags: Mapping[str, Any], config: Path | None, defaults: Mapping[str, 
     """
     values = dict(defaults)
     sources = dict.fromkeys(defaults, "default")
+    engine = None
     if config is not None:
+        engine = read_engine(config)
         from_file = read_config(config, defaults)
         values.update(from_file)
         sources.update(dict.fromkeys(from_file, f"file {config}"))
     given = {name: value for name, value in flags.items() if value is not None}
     values.update(given)
     sources.update(dict.fromkeys(given, "flag"))
-    return Layered(values, sources)
+    return Layered(values, sources, engine)

@@ -11,6 +11,7 @@ from hisa_eval.errors import UserError, unknown_name
 
 Device = Literal["auto", "cpu", "cuda"]
 Dtype = Literal["auto", "f32", "bf16"]
+Spread = Literal["one", "layers"]
 
 
 def joined(value: Any) -> Any:
@@ -24,10 +25,14 @@ class RunSettings(BaseModel):
     Attributes:
         seed: Decides all random draws of the suite, and the rows that the probe samples.
         indexer: Comma-separated indexers with their options.
-        model: Name of the model.
+        model: Name of the model, folder of a checkpoint, or its name on the hub.
         topk: Token budget k in place of the model's own.
         device: Where the model runs; `auto` takes CUDA where there is one.
         dtype: Of weights and activations; `auto` is f32 on a CPU and bf16 on CUDA.
+        tokenizer: Name, folder or hub name of a served model's tokenizer.
+        label: What the user claims of a server, `indexer=NAME`.
+        concurrency: Requests that a server gets at the same time; batching may change its numbers.
+        spread: How the model uses several GPUs: not at all (`one`), or whole `layers` on each.
         probe: Also compare each selection with flat DSA's.
     """
 
@@ -39,6 +44,10 @@ class RunSettings(BaseModel):
     topk: Annotated[int, Field(ge=1)] | None
     device: Device
     dtype: Dtype
+    spread: Spread
+    tokenizer: Annotated[str, Field(min_length=1)] | None
+    label: Annotated[str, Field(min_length=1)] | None
+    concurrency: Annotated[int, Field(ge=1, le=256)]
     probe: bool
 
 

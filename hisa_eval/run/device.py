@@ -8,6 +8,9 @@ from typing import Any
 
 from hisa_eval.errors import UserError
 
+SERVER = "server"
+"""Device and dtype of a model that runs elsewhere."""
+
 
 def resolve_device(device: str) -> str:
     """The device that a run uses.
@@ -58,6 +61,8 @@ def set_threads(threads: int | None) -> None:
 
 def device_facts(device: str) -> dict[str, Any]:
     """What a manifest says of the device."""
+    if device == SERVER:
+        return {"type": SERVER}
     import torch
 
     if device == "cuda":
@@ -73,6 +78,8 @@ def device_facts(device: str) -> dict[str, Any]:
 
 def free_bytes(device: str) -> int | None:
     """Memory that a run may still take, in bytes; None where the system does not say."""
+    if device == SERVER:
+        return None
     if device == "cuda":
         import torch
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 from hisa_eval.models import registry as model_registry
+from hisa_eval.models.openai_server.claim import parse_label
+from hisa_eval.models.openai_server.facts import is_address
+from hisa_eval.run.canonical import text_hash
 from hisa_eval.run.device import device_facts, set_threads
 from hisa_eval.run.folder import Folder
 from hisa_eval.run.manifest import collect_environment
@@ -30,6 +33,8 @@ def load_model(run: PlannedRun, *, threads: int | None = None) -> Model:
     Raises:
         UserError: the model cannot be loaded.
     """
+    if is_address(run.settings.model):
+        return _served(run)
     set_threads(threads)
     return model_registry.load(
         run.settings.model,
@@ -37,6 +42,21 @@ def load_model(run: PlannedRun, *, threads: int | None = None) -> Model:
         dtype=run.answerer.dtype,
         seed=run.settings.seed,
         topk=run.settings.topk,
+        spread=run.settings.spread,
+    )
+
+
+def _served(run: PlannedRun) -> Model:
+    from hisa_eval.models.openai_server.model import ServerModel
+
+    settings = run.settings
+    name = settings.tokenizer or ""
+    return ServerModel(
+        settings.model,
+        tokenizer=model_registry.tokenizer(name),
+        tokenizer_hash=text_hash((model_registry.folder(name) / "tokenizer.json").read_text("utf-8")),
+        claim=parse_label(settings.label).claim,
+        concurrency=settings.concurrency,
     )
 
 

@@ -143,7 +143,7 @@ class Forecast:
     def __init__(self, layout: Layout, indexers: Sequence[Indexer], topk: int, device: str) -> None:
         self.layout = layout
         self.scale = 1.0
-        self._speed = SPEEDS[device]
+        self._speed = SPEEDS.get(device, SPEEDS["cuda"])
         self._topk = topk
         self._indexers = {one.label: (one.name, dict(one.settings)) for one in indexers}
 

@@ -67,7 +67,7 @@ def plan_longbench(settings: LongBenchSettings) -> PlannedRun:
             not whole.
     """
     answerer = settle(settings)
-    tokenizer = model_registry.tokenizer(settings.model)
+    tokenizer = model_registry.tokenizer(settings.tokenizer or settings.model)
     with input_errors(HELP):
         if settings.suite == "v2" and settings.tasks is not None:
             raise ValueError("LongBench v2 is one data set – leave --tasks away")

@@ -43,7 +43,12 @@ def plan_niah(settings: NiahSettings) -> PlannedRun:
     task = make_task(settings)
     grid = make_grid(settings.lengths, settings.depths, settings.samples, answerer.labels)
     with input_errors():
-        task.sample(grid.lengths[0], settings.depths[-1], 0, model_registry.tokenizer(settings.model))
+        task.sample(
+            grid.lengths[0],
+            settings.depths[-1],
+            0,
+            model_registry.tokenizer(settings.tokenizer or settings.model),
+        )
     return PlannedRun(
         command=COMMAND,
         settings=settings,

@@ -11,12 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 from hisa_eval.config.defaults import RESULTS
 from hisa_eval.config.settings import RunSettings
-from hisa_eval.errors import UserError, unknown_name
+from hisa_eval.errors import UserError
 from hisa_eval.indexers import registry as indexer_registry
 from hisa_eval.models import registry as model_registry
-from hisa_eval.run.device import resolve_device, resolve_dtype
+from hisa_eval.models.openai_server.claim import parse_label
+from hisa_eval.models.openai_server.facts import describe, is_address
+from hisa_eval.run.device import SERVER, resolve_device, resolve_dtype
 from hisa_eval.run.folder import Folder, choose_folder, named_folder
 from hisa_eval.run.grid import Layout
+from hisa_eval.run.needs import check_fits
 from hisa_eval.run.questions import Questions
 from hisa_eval.run.store import RunStore
 
@@ -80,7 +83,7 @@ class PlannedRun:
             "indexer": who.labels,
             "device": who.device,
             "dtype": who.dtype,
-            "topk": who.topk,
+            "topk": who.topk or None,
             "checkpoint": who.model["checkpoint"],
             **self.decided,
         }
@@ -108,9 +111,15 @@ def settle(settings: RunSettings) -> Answerer:
     Raises:
         UserError: names that do not exist, options that do not go together, a device that is not there.
     """
+    if is_address(settings.model):
+        return Answerer(
+            describe(settings.model), SERVER, SERVER, settings.topk or 0, (parse_label(settings.label),)
+        )
+    if settings.label or settings.tokenizer:
+        raise UserError(
+            "--label and --tokenizer are for servers", "name one: --model http://HOST:PORT/v1#MODEL"
+        )
     indexers = tuple(indexer_registry.parse_list(settings.indexer))
-    if settings.model not in model_registry.available():
-        raise unknown_name("model", settings.model, model_registry.available())
     facts = model_registry.describe(settings.model)
     topk = settings.topk or int(facts["topk"])
     for indexer in indexers:
@@ -118,7 +127,10 @@ def settle(settings: RunSettings) -> Answerer:
         if check is not None:
             check(topk)
     device = resolve_device(settings.device)
-    return Answerer(facts, device, resolve_dtype(settings.dtype, device), topk, indexers)
+    dtype = resolve_dtype(settings.dtype, device)
+    if settings.model not in model_registry.available():
+        check_fits(settings.model, device=device, dtype=dtype, spread=settings.spread)
+    return Answerer(facts, device, dtype, topk, indexers)
 
 
 def run_folder(run: PlannedRun, out: Path | None, *, resume: bool = True) -> Folder:

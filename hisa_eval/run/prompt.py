@@ -10,7 +10,7 @@ from hisa_eval.config.grammar import parse_depths, parse_length
 from hisa_eval.config.longbench import longbench_settings
 from hisa_eval.config.niah import niah_settings
 from hisa_eval.config.ruler import ruler_settings
-from hisa_eval.config.settings import flag_of
+from hisa_eval.config.settings import RunSettings, flag_of
 from hisa_eval.errors import UserError, unknown_name
 from hisa_eval.models import registry as model_registry
 from hisa_eval.run.canonical import text_hash
@@ -78,7 +78,7 @@ def _needle(given: Mapping[str, Any], length: str, depth: float, index: int) -> 
     settings = niah_settings(given)
     tokens = parse_length(length)
     (place,) = parse_depths([depth])
-    tokenizer = _tokenizer(settings.model)
+    tokenizer = _tokenizer(settings)
     task = make_task(settings)
     with input_errors(HELP):
         return task.sample(tokens, place, index, tokenizer)
@@ -87,7 +87,7 @@ def _needle(given: Mapping[str, Any], length: str, depth: float, index: int) -> 
 def _ruler(name: str, given: Mapping[str, Any], length: str, index: int) -> Sample:
     tokens = parse_length(length)
     settings = ruler_settings({**given, "tasks": name})
-    tokenizer = _tokenizer(settings.model)
+    tokenizer = _tokenizer(settings)
     tasks, _ = make_tasks(settings)
     (task,) = tasks.values() if len(tasks) == 1 else (None,)
     if task is None:
@@ -108,13 +108,11 @@ def _row(suite: str, name: str, given: Mapping[str, Any], index: int) -> Sample:
     if found is None:
         raise UserError(f"there is no row {index}", f"rows are 0 to {len(steps) - 1}")
     with input_errors(HELP):
-        return run.questions.sample(found, _tokenizer(run.settings.model))
+        return run.questions.sample(found, _tokenizer(run.settings))
 
 
-def _tokenizer(model: str) -> Tokenizer:
-    if model not in model_registry.available():
-        raise unknown_name("model", model, model_registry.available())
-    return model_registry.tokenizer(model)
+def _tokenizer(settings: RunSettings) -> Tokenizer:
+    return model_registry.tokenizer(settings.tokenizer or settings.model)
 
 
 def facts_of_sample(sample: Sample) -> dict[str, Any]:

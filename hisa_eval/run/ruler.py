@@ -58,7 +58,7 @@ def plan_ruler(settings: RulerSettings) -> PlannedRun:
     """
     answerer = settle(settings)
     tasks, lacking = make_tasks(settings)
-    tokenizer = model_registry.tokenizer(settings.model)
+    tokenizer = model_registry.tokenizer(settings.tokenizer or settings.model)
     with input_errors(HELP):
         for task in tasks.values():
             task.sample(settings.lengths[0], 0.0, 0, tokenizer)

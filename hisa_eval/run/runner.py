@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import time
-from collections.abc import Mapping, Sequence
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -126,7 +128,7 @@ class Runner:
         known = {record["key"]: record for record in store.records()}
         observer.begin(layout)
         try:
-            for step in layout.steps():
+            for step in self._announced(layout.steps(), store):
                 built = self._build(step)
                 key = self._key(step, built)
                 if store.done(key):
@@ -145,6 +147,28 @@ class Runner:
             observer.end()
             outcome.seconds = time.perf_counter() - started
         return outcome
+
+    def _announced(self, steps: Iterable[Step], store: RunStore) -> Iterator[Step]:
+        """The steps; a model that answers several at once is told of those of the same length and task that
+        come next."""
+        ahead = max(1, int(getattr(self.model, "concurrency", 1)))
+        if ahead == 1:
+            yield from steps
+            return
+        for _, group in itertools.groupby(steps, key=lambda step: (step.length, step.task)):
+            waiting: deque[Step] = deque()
+            for step in group:
+                built = self._build(step)
+                if (
+                    built.sample is not None
+                    and step.indexer not in self._given_up
+                    and not store.done(self._key(step, built))
+                ):
+                    self.model.announce(built.sample)  # type: ignore[attr-defined]
+                waiting.append(step)
+                if len(waiting) >= ahead:
+                    yield waiting.popleft()
+            yield from waiting
 
     def _build(self, step: Step) -> _Built:
         """The step's sample; built once for all indexers, forgotten when the length or task changes."""
@@ -275,7 +299,7 @@ def _length(step: Step, sample: Sample | None) -> int | None:
 def reason_of(error: Exception) -> str:
     """One line for an exception; its type is named unless the message was written for people."""
     text = " ".join(str(error).split())
-    if type(error).__name__ == "CellError":
+    if type(error).__name__ in ("CellError", "AnswerError"):
         return text or "the model gave no reason"
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 

@@ -15,10 +15,11 @@ from numpy.typing import NDArray
 from hisa_eval.fidelity.frame import Frame, spread_rows
 from hisa_eval.indexers.base import Indexer
 from hisa_eval.models.base import Generation
+from hisa_eval.models.checkpoint import checkpoint_hash
 from hisa_eval.models.errors import CellError
-from hisa_eval.models.registry import checkpoint_hash
 from hisa_eval.models.tokens import CheckpointTokenizer
 from hisa_eval.models.transformers_dsa.capture import capture_frames
+from hisa_eval.models.transformers_dsa.loading import stop_ids
 from hisa_eval.models.transformers_dsa.seams import load_swapped
 from hisa_eval.models.transformers_dsa.session import Session
 from hisa_kernels.dispatch import backend_in_use
@@ -61,6 +62,7 @@ class TransformersModel:
         device: `"cpu"` or `"cuda"`.
         dtype: Of weights and activations.
         topk: Token budget k; the checkpoint's own by default.
+        spread: Over one device or several, see `load_swapped`.
     """
 
     def __init__(
@@ -72,23 +74,24 @@ class TransformersModel:
         device: str,
         dtype: torch.dtype = torch.float32,
         topk: int | None = None,
+        spread: str = "one",
     ) -> None:
         self.name = name
         self._path = path
         self._description = description
         self._device = device
         self._dtype = dtype
+        self._spread = spread
         self._tokenizer = CheckpointTokenizer(path)
         self._encoded: dict[tuple[object, ...], tuple[NDArray[np.int32], list[int]]] = {}
-        self._model, self._runtime = load_swapped(str(path), dtype, device)
+        self._model, self._runtime = load_swapped(str(path), dtype, device, spread=spread)
         if topk is not None:
             self._runtime.topk = topk
-        eos = self._model.config.eos_token_id
         self._session = Session(
             self._model,
             self._runtime,
             chunk=_chunk(device),
-            stop_ids=eos if isinstance(eos, list) else [eos],
+            stop_ids=stop_ids(self._model),
         )
 
     @property
@@ -119,6 +122,7 @@ class TransformersModel:
             "kernels": backend_in_use(self._device, self._dtype),
             # Its rounding is the eager one's as far as a test can show; named where it is not the default.
             **({"decoding": self._session.decoding} if self._session.decoding != "eager" else {}),
+            **({} if self._spread == "one" else {"spread": self._spread}),
         }
 
     def generate(self, sample: Sample, indexer: Indexer, *, probe: bool = True, seed: int = 0) -> Generation:

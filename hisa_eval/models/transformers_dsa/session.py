@@ -24,6 +24,7 @@ from hisa_eval.fidelity.probe import (
 from hisa_eval.indexers.base import Indexer
 from hisa_eval.indexers.dsa import DsaIndexer
 from hisa_eval.models.transformers_dsa.cache import SequenceCache
+from hisa_eval.models.transformers_dsa.loading import input_device
 from hisa_eval.models.transformers_dsa.runtime import Runtime
 from hisa_eval.models.transformers_dsa.seams import placeholder_masks
 from hisa_eval.models.transformers_dsa.stepping import Stepper, stepper
@@ -85,7 +86,7 @@ class Session:
         self._runtime = runtime
         self._chunk = chunk
         self._stop_ids = frozenset(stop_ids)
-        self._device = next(model.parameters()).device
+        self._device = input_device(model)
         self._masks = placeholder_masks(self._device)
         self._flat = DsaIndexer()
         self.decoding: Decoding = decoding or ("graph" if self._device.type == "cuda" else "eager")
