@@ -67,6 +67,104 @@ def schedule(heads: int, dim: int, block_size: int, element_size: int) -> dict[s
     }
 
 
+@T.macro
+def bring(
+    operands: Any,
+    shared: Any,
+    bars: Any,
+    lane: Any,
+    worker: Any,
+    workers: Any,
+    own_chunks: Any,
+    n_tiles: Any,
+    group: int,
+    panel: int | None,
+    scaled: bool,
+) -> None:
+    """What the loading warp does: brings the query tiles of a block's share of the list, and their keys.
+
+    Args:
+        operands: Queries, keys, weights, scales of keys, and the list.
+        shared: Query tiles, their weights, their entries of the list, the number of the key tile that each
+            needs (counted from 1), key tiles and their scales.
+        bars: Barriers of query tiles, full and empty, and of key tiles, full and empty.
+        lane: The thread's place in its warp.
+        worker: The thread block.
+        workers: How many there are.
+        own_chunks: How many stretches of the list are this block's.
+        n_tiles: Query tiles of the whole list.
+        group: Queries of a tile.
+        panel: Elements of a row that one copy brings; None for whole rows.
+        scaled: Whether keys have a scale.
+    """
+    q, k, weights, k_scale, pairs = operands
+    q_tile, w_tile, note, turn_of, k_tile, s_tile = shared
+    full, empty, k_full, k_empty = bars
+    stages, key_tiles, block_size = turn_of.shape[0], k_tile.shape[0], k_tile.shape[1]
+    heads, dim = q.shape[1], q.shape[2]
+    chunk = LANES // group
+    entry = T.alloc_local((4,), "int32")
+    at = T.alloc_var("int32", init=0)
+    key = T.alloc_var("int32", init=-1)
+    changes = T.alloc_var("int32", init=0)
+    for turn in T.serial(own_chunks):
+        first = (worker + turn * workers) * chunk
+        for v in T.vectorized(4):
+            entry[v] = pairs[first * group + lane, v]
+        for step in T.serial(T.min(chunk, n_tiles - first)):
+            stage = at % stages
+            T.barrier_wait(empty[stage], ((at // stages) & 1) ^ 1)
+            own = T.shfl_sync(entry[KEY], step * group)
+            if own != key:
+                key = own
+                slot = changes % key_tiles
+                T.barrier_wait(k_empty[slot], ((changes // key_tiles) & 1) ^ 1)
+                if scaled:
+                    for i in T.unroll(block_size // LANES):
+                        s_tile[slot, i * LANES + lane] = k_scale[
+                            T.min(key + i * LANES + lane, k.shape[0] - 1)
+                        ]
+                T.tma_copy(
+                    k[key : key + block_size, :],
+                    k_tile[slot, :, :],
+                    barrier=k_full[slot],
+                    leader_scope_threads=LANES,
+                )
+                T.barrier_arrive(k_full[slot])
+                changes = changes + 1
+            if lane // group == step:
+                for v in T.vectorized(4):
+                    note[stage, lane % group, v] = entry[v]
+            if lane == 0:
+                turn_of[stage] = changes
+            T.sync_warp()
+            for j in T.serial(group):
+                row = note[stage, j, ROW]
+                if panel is None:
+                    T.tma_copy(
+                        q[row, :, :],
+                        q_tile[stage, j * heads : (j + 1) * heads, :],
+                        barrier=full[stage],
+                        leader_scope_threads=LANES,
+                    )
+                else:
+                    for part in T.unroll(dim // panel):
+                        T.tma_copy(
+                            q[row, :, part * panel : (part + 1) * panel],
+                            q_tile[stage, j * heads : (j + 1) * heads, part * panel : (part + 1) * panel],
+                            barrier=full[stage],
+                            leader_scope_threads=LANES,
+                        )
+                T.tma_copy(
+                    weights[row, :],
+                    w_tile[stage, j, 0:heads],
+                    barrier=full[stage],
+                    leader_scope_threads=LANES,
+                )
+            T.barrier_arrive(full[stage])
+            at = at + 1
+
+
 @kernel(
     examples=[
         {"heads": 64, "dim": 128, "block_size": 128, "dtype": "float8_e4m3fn", "scaled": True}
@@ -197,60 +295,18 @@ def candidate_blocks(
                 T.set_max_nreg(few, 0)
             else:
                 T.set_max_nreg(few, 0)
-                lane = thread - consumers
-                entry = T.alloc_local((4,), "int32")
-                at = T.alloc_var("int32", init=0)
-                key = T.alloc_var("int32", init=-1)
-                changes = T.alloc_var("int32", init=0)
-                for turn in T.serial(own_chunks):
-                    first = (worker + turn * workers) * chunk
-                    for v in T.vectorized(4):
-                        entry[v] = pairs[first * group + lane, v]
-                    for step in T.serial(T.min(chunk, n_tiles - first)):
-                        stage = at % stages
-                        T.barrier_wait(empty[stage], ((at // stages) & 1) ^ 1)
-                        own = T.shfl_sync(entry[KEY], step * group)
-                        if own != key:
-                            key = own
-                            half = changes & 1
-                            T.barrier_wait(k_empty[half], ((changes >> 1) & 1) ^ 1)
-                            if scaled:
-                                for i in T.unroll(block_size // LANES):
-                                    s_tile[half, i * LANES + lane] = k_scale[
-                                        T.min(key + i * LANES + lane, n - 1)
-                                    ]
-                            T.tma_copy(
-                                k[key : key + block_size, :],
-                                k_tile[half, :, :],
-                                barrier=k_full[half],
-                                leader_scope_threads=LANES,
-                            )
-                            T.barrier_arrive(k_full[half])
-                            changes = changes + 1
-                        if lane // group == step:
-                            for v in T.vectorized(4):
-                                note[stage, lane % group, v] = entry[v]
-                        if lane == 0:
-                            turn_of[stage] = changes
-                        T.sync_warp()
-                        for j in T.serial(group):
-                            row = note[stage, j, ROW]
-                            for part in T.unroll(dim // panel):
-                                T.tma_copy(
-                                    q[row, :, part * panel : (part + 1) * panel],
-                                    q_tile[
-                                        stage, j * heads : (j + 1) * heads, part * panel : (part + 1) * panel
-                                    ],
-                                    barrier=full[stage],
-                                    leader_scope_threads=LANES,
-                                )
-                            T.tma_copy(
-                                weights[row, :],
-                                w_tile[stage, j, 0:heads],
-                                barrier=full[stage],
-                                leader_scope_threads=LANES,
-                            )
-                        T.barrier_arrive(full[stage])
-                        at = at + 1
+                bring(
+                    (q, k, weights, k_scale, pairs),
+                    shared,
+                    bars,
+                    thread - consumers,
+                    worker,
+                    workers,
+                    own_chunks,
+                    n_tiles,
+                    group,
+                    panel,
+                    scaled,
+                )
 
     return candidate_blocks_kernel

@@ -11,15 +11,14 @@ import tilelang.language as T
 
 from hisa_kernels.tilelang.build import kernel
 from hisa_kernels.tilelang.candidate_blocks import (
-    KEY,
     LANES,
     MOST_STAGES,
     PAIR,
     PRODUCER,
     QUERY_BYTES,
-    ROW,
     SEEN,
     TEAM,
+    bring,
     tile_queries,
 )
 from hisa_kernels.tilelang.score_parts import FP8, GROUP, HALF, KEYS, TILE, Operand, Shape, head_sum, point_at
@@ -218,57 +217,18 @@ def candidate_tiles(heads: int, dim: int, dtype: str, scaled: bool, stages: int)
                 T.set_max_nreg(32, 0)
             else:
                 T.set_max_nreg(32, 0)
-                lane = thread - consumers
-                entry = T.alloc_local((4,), "int32")
-                at = T.alloc_var("int32", init=0)
-                key = T.alloc_var("int32", init=-1)
-                changes = T.alloc_var("int32", init=0)
-                for turn in T.serial(own_chunks):
-                    first = (worker + turn * workers) * chunk
-                    for v in T.vectorized(4):
-                        entry[v] = pairs[first * group + lane, v]
-                    for step in T.serial(T.min(chunk, n_tiles - first)):
-                        stage = at % stages
-                        T.barrier_wait(empty[stage], ((at // stages) & 1) ^ 1)
-                        own = T.shfl_sync(entry[KEY], step * group)
-                        if own != key:
-                            key = own
-                            slot = changes % KEY_TILES
-                            T.barrier_wait(k_empty[slot], ((changes // KEY_TILES) & 1) ^ 1)
-                            if scaled:
-                                for i in T.unroll(TILE // LANES):
-                                    s_tile[slot, i * LANES + lane] = k_scale[
-                                        T.min(key + i * LANES + lane, n - 1)
-                                    ]
-                            T.tma_copy(
-                                k[key : key + TILE, :],
-                                k_tile[slot, :, :],
-                                barrier=k_full[slot],
-                                leader_scope_threads=LANES,
-                            )
-                            T.barrier_arrive(k_full[slot])
-                            changes = changes + 1
-                        if lane // group == step:
-                            for v in T.vectorized(4):
-                                note[stage, lane % group, v] = entry[v]
-                        if lane == 0:
-                            turn_of[stage] = changes
-                        T.sync_warp()
-                        for j in T.serial(group):
-                            row = note[stage, j, ROW]
-                            T.tma_copy(
-                                q[row, :, :],
-                                q_tile[stage, j * heads : (j + 1) * heads, :],
-                                barrier=full[stage],
-                                leader_scope_threads=LANES,
-                            )
-                            T.tma_copy(
-                                weights[row, :],
-                                w_tile[stage, j, 0:heads],
-                                barrier=full[stage],
-                                leader_scope_threads=LANES,
-                            )
-                        T.barrier_arrive(full[stage])
-                        at = at + 1
+                bring(
+                    (q, k, weights, k_scale, pairs),
+                    shared,
+                    bars,
+                    thread - consumers,
+                    worker,
+                    workers,
+                    own_chunks,
+                    n_tiles,
+                    group,
+                    None,
+                    scaled,
+                )
 
     return candidate_tiles_kernel
