@@ -173,11 +173,12 @@ Indexers = Annotated[
         "LIST",
     ),
 ]
+_WHO = "Who answers: hisa-eval list models, a folder, OWNER/NAME, or http://HOST:PORT/v1#MODEL."
 ModelName = Annotated[
     str | None,
     option(
         "model",
-        "Who answers: hisa-eval list models, a folder, OWNER/NAME, or http://HOST:PORT/v1#MODEL.",
+        _WHO,
         MODEL,
         "NAME",
     ),
@@ -186,7 +187,7 @@ LongBenchModel = Annotated[
     str | None,
     option(
         "model",
-        "Who answers: hisa-eval list models, a folder, OWNER/NAME, or http://HOST:PORT/v1#MODEL.",
+        _WHO,
         MODEL,
         "NAME",
         "nano; nano-mini for mini",

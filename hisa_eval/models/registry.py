@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from hisa_eval.errors import UserError, unknown_name
 from hisa_eval.models import checkpoint
 from hisa_eval.models.checkpoint import checkpoint_hash as checkpoint_hash
+from hisa_eval.models.openai_server.facts import is_address
 
 if TYPE_CHECKING:
     from hisa_eval.models.base import Model
@@ -46,7 +47,7 @@ def folder(name: str, *, weights: bool = False) -> Path:
     Raises:
         UserError: no such model, or its files are missing.
     """
-    if name.startswith(("http://", "https://")):
+    if is_address(name):
         raise UserError(f"{name} needs its model's tokenizer", "name it: --tokenizer FOLDER, or OWNER/NAME")
     if name not in _EMBEDDED:
         if not checkpoint.is_reference(name):
@@ -113,7 +114,7 @@ def shape_of(name: str) -> Mapping[str, Any]:
 def is_large(name: str) -> bool:
     """Whether a model is too large to be loaded for a forecast: it is not embedded or served, and its weights
     are beyond 8 GiB or not here."""
-    if name in _EMBEDDED or name.startswith(("http://", "https://")) or not checkpoint.is_reference(name):
+    if name in _EMBEDDED or is_address(name) or not checkpoint.is_reference(name):
         return False
     path = Path(name).expanduser()
     return not path.is_dir() or sum(one.stat().st_size for one in checkpoint.weight_files(path)) > _LARGE
