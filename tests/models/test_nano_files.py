@@ -14,18 +14,19 @@ from transformers import AutoTokenizer
 
 from hisa_eval.errors import UserError
 from hisa_eval.models import registry
-from hisa_eval.models.nano.architecture import BYTE_OFFSET, NANO_CONFIG
+from hisa_eval.models.nano.architecture import BYTE_OFFSET, nano_config
 from hisa_eval.models.nano.tokenizer import build_tokenizer, write_tokenizer
 from hisa_eval.models.tokens import CheckpointTokenizer, byte_table
 
 NAMES = registry.available()
+LAYERS = {"nano": 2, "nano-hier": 2, "nano-mini": 2}
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_files_are_small_and_complete(name: str) -> None:
     path = registry.folder(name)
     assert sum(file.stat().st_size for file in path.iterdir()) < 10_000_000
-    assert json.loads((path / "config.json").read_text()) == NANO_CONFIG
+    assert json.loads((path / "config.json").read_text()) == nano_config(LAYERS[name])
     record = json.loads((path / "training.json").read_text())["parts"]
     assert all(len(part["revision"]) == 40 and part["stages"] and part["log"] for part in record)
 

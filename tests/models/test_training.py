@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from hisa_eval.models.nano.architecture import BYTE_OFFSET, EOS_ID, NANO_CONFIG
+from hisa_eval.models.nano.architecture import BYTE_OFFSET, EOS_ID, nano_config
 from hisa_eval.models.nano.training import train
 from hisa_eval.models.nano.training.attention import (
     IndexerInputs,
@@ -28,7 +28,8 @@ from hisa_eval.models.nano.training.sequences import (
     build_repeats,
     build_sequence,
 )
-from hisa_eval.models.nano.training.stages import PLAIN, Mixture, Stage
+from hisa_eval.models.nano.training.stages import MINI, PLAIN, Mixture, Recipe, Stage
+from hisa_eval.models.nano.training.steps import Stepper
 from hisa_eval.models.nano.training.text import haystack
 
 
@@ -161,7 +162,7 @@ def test_trains_saves_and_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 @pytest.mark.parametrize("through", [False, True])
 def test_the_indexers_losses_reach_the_backbone_only_where_asked(through: bool) -> None:
     torch.manual_seed(0)
-    model, context = build_training_model(NANO_CONFIG)
+    model, context = build_training_model(nano_config(2))
     context.rows, context.through, context.block_sizes = torch.tensor([[40, 60]]), through, (16,)
     hidden_states(model, torch.randint(3, 259, (1, 64)))
     (torch.stack(context.losses.kl).sum() + torch.stack(context.losses.block).sum()).backward()
@@ -170,8 +171,11 @@ def test_the_indexers_losses_reach_the_backbone_only_where_asked(through: bool) 
     assert any(".indexer." not in name for name in reached) == through
 
 
-def test_the_recipe_ends_sparse_and_is_deepseeks() -> None:
-    stages = [one for stage in PLAIN for one in (stage.parts if isinstance(stage, Mixture) else (stage,))]
+@pytest.mark.parametrize("recipe", [PLAIN, MINI], ids=["plain", "mini"])
+def test_the_recipe_ends_sparse_and_is_deepseeks(recipe: Recipe) -> None:
+    stages = [
+        one for stage in recipe.stages for one in (stage.parts if isinstance(stage, Mixture) else (stage,))
+    ]
     assert stages[-1].budgets
     assert max(stage.length for stage in stages) == 131072
     assert not any(stage.block_sizes or stage.indexer_only or stage.through for stage in stages)
@@ -183,12 +187,13 @@ def test_a_mixture_ends_with_the_mean_of_its_weights() -> None:
     kept = {}
     for decay in (0.0, 1e-9, 0.9):
         torch.manual_seed(0)
-        model, context = build_training_model(NANO_CONFIG)
+        model, context = build_training_model(nano_config(2))
         before = [p.detach().clone() for p in model.parameters()]
         optimizer = torch.optim.SGD(model.parameters(), lr=1.0)
         parts = tuple(Stage(64, 1, 1, (1.0, 1.0), 1, rows=4, repeats=share) for share in (0.0, 1.0))
         stage = Mixture(parts, lr=(1e-2, 1e-2), average=decay)
-        log = train.train_stage(model, context, optimizer, stage, device="cpu", seed=1, workers=0, warm_up=1)
+        stepper = Stepper(model, context, optimizer, "cpu", graphs=False)
+        log = train.train_stage(stepper, stage, seed=1, workers=0, warm_up=1)
         assert log[-1]["step"] == 2
         kept[decay] = [(p.detach() - b).norm() for p, b in zip(model.parameters(), before, strict=True)]
     moved = [float(torch.stack(kept[decay]).norm()) for decay in (0.0, 1e-9, 0.9)]

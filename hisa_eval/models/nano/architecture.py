@@ -14,15 +14,14 @@ UNK_ID = 2
 BYTE_OFFSET = 3
 VOCAB_SIZE = 260
 
-NANO_CONFIG: dict[str, Any] = {
+MAX_POSITIONS = 1048576
+
+_CONFIG: dict[str, Any] = {
     "architectures": ["DeepseekV32ForCausalLM"],
     "model_type": "deepseek_v32",
     "vocab_size": VOCAB_SIZE,
     "hidden_size": 256,
     "intermediate_size": 768,
-    "num_hidden_layers": 2,
-    "first_k_dense_replace": 2,
-    "mlp_layer_types": ["dense", "dense"],
     "num_attention_heads": 8,
     "num_key_value_heads": 8,
     "q_lora_rank": 128,
@@ -33,7 +32,7 @@ NANO_CONFIG: dict[str, Any] = {
     "index_n_heads": 4,
     "index_head_dim": 64,
     "index_topk": 2048,
-    "max_position_embeddings": 1048576,
+    "max_position_embeddings": MAX_POSITIONS,
     "rope_parameters": {"rope_type": "default", "rope_theta": 1000.0},
     "rms_norm_eps": 1e-6,
     "initializer_range": 0.04,
@@ -43,4 +42,17 @@ NANO_CONFIG: dict[str, Any] = {
     "pad_token_id": PAD_ID,
     "dtype": "bfloat16",
 }
-"""`config.json` of both nano checkpoints."""
+
+
+def nano_config(layers: int) -> dict[str, Any]:
+    """`config.json` of a nano checkpoint.
+
+    Args:
+        layers: Decoder layers, all with dense MLPs.
+    """
+    depth = {
+        "num_hidden_layers": layers,
+        "first_k_dense_replace": layers,
+        "mlp_layer_types": ["dense"] * layers,
+    }
+    return _CONFIG | depth

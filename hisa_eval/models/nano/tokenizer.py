@@ -8,7 +8,7 @@ from pathlib import Path
 from tokenizers import AddedToken, Tokenizer, decoders, pre_tokenizers
 from tokenizers.models import BPE
 
-from hisa_eval.models.nano.architecture import BYTE_OFFSET, NANO_CONFIG
+from hisa_eval.models.nano.architecture import BYTE_OFFSET, MAX_POSITIONS
 
 _SPECIAL = ("<pad>", "</s>", "<unk>")
 
@@ -42,7 +42,7 @@ def write_tokenizer(folder: Path) -> None:
         "pad_token": "<pad>",
         "eos_token": "</s>",
         "unk_token": "<unk>",
-        "model_max_length": NANO_CONFIG["max_position_embeddings"],
+        "model_max_length": MAX_POSITIONS,
         "clean_up_tokenization_spaces": False,
     }
     (folder / "tokenizer_config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")

@@ -31,6 +31,11 @@ _STATEMENTS = [
     "{k}'s {a} {t} is {v}.",
     "{k} has the {a} {t} {v}.",
     "The {a} {t} given to {k} is {v}.",
+    "The {a} {t} for {k} was {v}.",
+    "Here the {a} {t} of {k} equals {v}.",
+    "Here is one {a} {t} for {k}: {v}.",
+    "One of many {a} {t}s for {k} is: {v}.",
+    "Among the {t}s, the {a} one for {k} is {v}.",
 ]
 _QUESTIONS = [
     "What is the {a} {t} for {k}{w}? The {a} {t} for {k}{w} is",
@@ -41,6 +46,9 @@ _QUESTIONS = [
     "Question: what is the {a} {t} for {k}? Answer: the {t} for {k} is",
     "Tell me the {a} {t} for {k}{w}. The {a} {t} for {k} is",
     "The {a} {t} for {k}{w} is",
+    "What was the {a} {t} for {k}{w}? Answer: The {a} {t} for {k}{w} is",
+    "Say what {a} {t} {k} has{w}. {k} has the {t}",
+    "Do you recall the {a} {t} for {k}{w}? Yes, the {a} {t} for {k}{w} is",
 ]
 _WHERE = [
     "",
@@ -52,6 +60,10 @@ _WHERE = [
     " in the provided passage",
     " mentioned in the passage above",
     " as stated in the provided document",
+    " found in the text",
+    " that was given above",
+    " mentioned in the given document",
+    " hidden in the provided story",
 ]
 _SHORT = [
     ("{k}: {v}.", "{k}:"),
@@ -64,6 +76,10 @@ _MEDIUM = [
     ("The {t} of {k} is {v}.", "What is the {t} of {k}? It is"),
     ("{k} has {t} {v}.", "{k} has {t}"),
 ]
+
+
+def _adjective(rng: random.Random) -> str:
+    return rng.choice(_ADJECTIVES) if rng.random() < 0.8 else word(rng)
 
 
 def _key(rng: random.Random, style: str) -> str:
@@ -103,10 +119,11 @@ class NeedleMaker(Maker):
     def __init__(self, rng: random.Random, length: int) -> None:
         super().__init__(rng, length)
         self._style = style_for(length, rng)
-        self._adjective = rng.choice(_ADJECTIVES)
+        self._adjective = _adjective(rng)
         kind = rng.choices(("number", "word", "uuid"), (0.7, 0.2, 0.1))[0]
         self._kind = kind
-        self._type = rng.choice(_TYPES[kind])
+        # Now and then any word at all: what counts is the key, not the words around it.
+        self._type = rng.choice(_TYPES[kind]) if rng.random() < 0.75 else word(rng)
         self._statement = rng.choice(_STATEMENTS)
         self._question = rng.choice(_QUESTIONS)
         self._where = rng.choice(_WHERE)
@@ -125,7 +142,7 @@ class NeedleMaker(Maker):
         self._seen.add(key)
         if not self._uniform:
             self._statement, self._question = rng.choice(_STATEMENTS), rng.choice(_QUESTIONS)
-            self._where, self._adjective = rng.choice(_WHERE), rng.choice(_ADJECTIVES)
+            self._where, self._adjective = rng.choice(_WHERE), _adjective(rng)
         fields = {"a": self._adjective, "t": self._type, "k": key, "w": self._where}
         value = _value(rng, self._kind, self._style)
         statement, question = (self._statement, self._question) if self._style == "long" else self._pair

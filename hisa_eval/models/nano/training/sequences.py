@@ -99,7 +99,7 @@ def build_sequence(length: int, n_questions: int, rng: random.Random, mini: floa
         kind = rng.choices(list(KINDS), list(KINDS.values()))[0]
     maker = kind(rng, length)
     # Many long sequences ask little: a model that always sees answers before its own leans on them.
-    few = rng.random() < (0.6 if length > 2048 else 0.3 if length > 512 else 0.0)
+    few = rng.random() < (0.4 if length > 32768 else 0.6 if length > 2048 else 0.3 if length > 512 else 0.0)
     many = (n_questions, n_questions, n_questions // 2, max(1, n_questions // 8))
     asked = _asked(maker, rng.choice((1, 1, 1, 1, 3) if few else many), length)
     tail_size = sum(len(e.question) + len(e.answer) + len(e.end) + 2 for e in asked)

@@ -5,6 +5,8 @@ The plain model, DeepSeek's recipe:
 A training that was cut in two goes on with --start FOLDER --from-stage N.
 The second model, its indexer trained on with a block-level loss:
     python -m hisa_eval.models.nano.training.train --recipe hier --start build/nano --out build/nano-hier
+The model of the mini suite, with the suite's kinds of question among the sequences:
+    python -m hisa_eval.models.nano.training.train --recipe mini --out build/nano-mini
 """
 
 from __future__ import annotations
@@ -20,61 +22,17 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
+from torch import Tensor
 
-from hisa_eval.models.nano.architecture import NANO_CONFIG
-from hisa_eval.models.nano.training.attention import (
-    Losses,
-    TrainingContext,
-    build_training_model,
-    hidden_states,
-)
+from hisa_eval.models.nano.architecture import nano_config
+from hisa_eval.models.nano.training.attention import build_training_model
 from hisa_eval.models.nano.training.loader import batches
-from hisa_eval.models.nano.training.sequences import ANSWER, COPIED, FIRST, FIRST_NAMES, PLAIN
+from hisa_eval.models.nano.training.sequences import ANSWER, FIRST, FIRST_NAMES
 from hisa_eval.models.nano.training.stages import RECIPES, Mixture, Stage
+from hisa_eval.models.nano.training.steps import Stepper
 
-_CLASS_SHARE = {PLAIN: 0.4, COPIED: 0.4, ANSWER: 0.6, FIRST: 1.4}
-_CLASS_NAMES = {PLAIN: "text", COPIED: "copied", ANSWER: "answer", FIRST: "first"}
 _LOG_EVERY = 50
-
-
-def language_loss(
-    model: Any, hidden: Tensor, ids: Tensor, classes: Tensor
-) -> tuple[Tensor, dict[str, Tensor]]:
-    """Next-byte cross-entropy, each class of targets averaged by itself, all first bytes of answers together.
-
-    Args:
-        model: The language model.
-        hidden: `[B, S, hidden]`.
-        ids: Token ids `[B, S]`.
-        classes: Target classes `[B, S]`.
-
-    Returns:
-        The weighted sum, and per class its mean loss, with the share of answer bytes predicted right; under
-        `"kinds"` how many first bytes there are of each of `FIRST_NAMES` and how many are right, `[2, N]`.
-    """
-    logits = model.lm_head(hidden[:, :-1]).float().flatten(0, 1)
-    targets, kinds = ids[:, 1:].flatten(), classes[:, 1:].flatten()
-    losses = F.cross_entropy(logits, targets, reduction="none")
-    total = losses.new_zeros(())
-    parts: dict[str, Tensor] = {}
-    for kind, share in _CLASS_SHARE.items():
-        members = (kinds >= FIRST if kind == FIRST else kinds == kind).float()
-        mean = (losses * members).sum() / members.sum().clamp_min(1.0)
-        total = total + share * mean
-        parts[_CLASS_NAMES[kind]] = mean.detach()
-        if kind in (ANSWER, FIRST):
-            right = (logits.argmax(-1) == targets) * members
-            parts[_CLASS_NAMES[kind] + "_accuracy"] = right.sum() / members.sum().clamp_min(1.0)
-    # The last pass was over the first bytes: how many of each kind there are, and how many are right.
-    places = (kinds.long() - FIRST).clamp_min(0)
-    counts = losses.new_zeros(2, len(FIRST_NAMES))
-    counts[0].scatter_add_(0, places, members)
-    counts[1].scatter_add_(0, places, right)
-    parts["kinds"] = counts
-    return total, parts
 
 
 def sample_rows(classes: Tensor, count: int) -> Tensor:
@@ -95,17 +53,15 @@ def learning_rate(stage: Stage | Mixture, step: int, warm_up: int) -> float:
 
 
 def train_stage(
-    model: nn.Module,
-    context: TrainingContext,
-    optimizer: torch.optim.Optimizer,
+    stepper: Stepper,
     stage: Stage | Mixture,
     *,
-    device: str,
     seed: int,
     workers: int,
     warm_up: int,
 ) -> list[dict[str, Any]]:
     """Run one stage and return its log, one entry every few steps."""
+    model, device = stepper.model, stepper.device
     parts_of = stage.parts if isinstance(stage, Mixture) else (stage,)
     rng = random.Random(f"{seed}/{stage.name}")
     order = [part for part in parts_of for _ in range(part.steps)]
@@ -118,45 +74,25 @@ def train_stage(
     average = stage.average if isinstance(stage, Mixture) else 0.0
     weights = list(model.parameters())
     averages = [p.detach().clone() for p in weights] if average else []
-    groups = {
-        "backbone": [p for n, p in model.named_parameters() if ".indexer." not in n],
-        "indexer": [p for n, p in model.named_parameters() if ".indexer." in n],
-    }
-    for parameter in groups["backbone"]:
-        parameter.requires_grad_(not stage.indexer_only)
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_(".indexer." in name or not stage.indexer_only)
     log: list[dict[str, Any]] = []
     found = torch.zeros(2, len(FIRST_NAMES), device=device)
     began = time.monotonic()
     for step, part in enumerate(order):
         ids, classes = (t.to(device, non_blocking=True) for t in next(streams[part]))
-        context.losses = Losses()
-        context.rows = sample_rows(classes, part.rows)
-        context.topk = rng.choice(part.budgets) if part.budgets else None
-        context.block_sizes = part.block_sizes
-        context.through = part.through
-        for group in optimizer.param_groups:
-            group["lr"] = learning_rate(stage, step, warm_up)
-        with torch.autocast(device, dtype=torch.bfloat16):
-            hidden = hidden_states(model, ids)
-            loss, parts = language_loss(model, hidden, ids, classes)
-        kl = torch.stack(context.losses.kl).sum()
-        total = kl if stage.indexer_only else loss + kl
-        if context.losses.block:
-            total = total + torch.stack(context.losses.block).sum() / len(part.block_sizes)
-        optimizer.zero_grad(set_to_none=True)
-        total.backward()
-        for members in groups.values():
-            torch.nn.utils.clip_grad_norm_([p for p in members if p.requires_grad], 1.0)
-        optimizer.step()
+        topk = rng.choice(part.budgets) if part.budgets else None
+        stepper.set_rate(learning_rate(stage, step, warm_up))
+        rows = sample_rows(classes, part.rows)
+        outcome = stepper.step(part, ids, classes, rows, topk, stage.indexer_only)
         if averages:
             torch._foreach_lerp_(averages, [p.detach() for p in weights], 1 - average)
-        found += parts.pop("kinds")
+        found += outcome.kinds
         if step % _LOG_EVERY == _LOG_EVERY - 1 or step == stage.steps - 1:
-            entry: dict[str, Any] = {"stage": stage.name, "step": step + 1}
-            entry |= {name: round(float(value), 4) for name, value in parts.items()}
-            entry["kl"] = [round(x.item(), 4) for x in context.losses.kl]
-            entry["mass"] = [round(x.item(), 4) for x in context.losses.mass]
-            entry["block"] = [round(x.item(), 4) for x in context.losses.block]
+            entry: dict[str, Any] = {"stage": stage.name, "step": step + 1, "tokens": part.length}
+            entry |= {name: round(float(value), 4) for name, value in outcome.parts.items()}
+            for name in ("kl", "mass", "block"):
+                entry[name] = [round(x, 4) for x in getattr(outcome, name).tolist()]
             entry["kinds"] = {
                 name: [round(right / count, 3), int(count)]
                 for name, count, right in zip(FIRST_NAMES, *found.tolist(), strict=True)
@@ -201,53 +137,62 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--workers", type=int, default=14)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--eager", action="store_true", help="launch every kernel by itself, no CUDA graphs")
     parser.add_argument("--revision", default=None, help="commit to record where git is not at hand")
     args = parser.parse_args()
 
+    recipe = RECIPES[args.recipe]
+    config = nano_config(recipe.layers)
     torch.manual_seed(args.seed)
-    model, context = build_training_model(NANO_CONFIG)
+    model, context = build_training_model(config)
     model.to(args.device)
     if args.start:
         state = load_file(args.start / "model.safetensors", device=args.device)
         model.load_state_dict({name: tensor.float() for name, tensor in state.items()})
+    graphs = args.device == "cuda" and not args.eager
     optimizer = torch.optim.AdamW(
-        model.parameters(), lr=1e-3, betas=(0.9, 0.98), weight_decay=0.01, fused=args.device == "cuda"
+        model.parameters(),
+        lr=torch.tensor(1e-3, device=args.device) if graphs else 1e-3,
+        betas=(0.9, 0.98),
+        weight_decay=0.01,
+        fused=args.device == "cuda",
+        capturable=graphs,
     )
+    stepper = Stepper(model, context, optimizer, args.device, graphs)
     began = time.monotonic()
+    earlier = args.start / "training.json" if args.from_stage and args.start else None
+    parts = json.loads(earlier.read_text())["parts"] if earlier and earlier.exists() else []
     log: list[dict[str, Any]] = []
-    for number, stage in list(enumerate(RECIPES[args.recipe]))[args.from_stage :]:
+    args.out.mkdir(parents=True, exist_ok=True)
+    (args.out / "config.json").write_text(json.dumps(config, indent=2) + "\n")
+    for number, stage in list(enumerate(recipe.stages))[args.from_stage :]:
         log += train_stage(
-            model,
-            context,
-            optimizer,
+            stepper,
             stage,
-            device=args.device,
             seed=args.seed * 1000 + number,
             workers=args.workers,
             warm_up=100 if number == args.from_stage else 10,
         )
-        args.out.mkdir(parents=True, exist_ok=True)
         weights = {
             name: tensor.detach().to(torch.bfloat16).contiguous().cpu()
             for name, tensor in model.state_dict().items()
         }
         save_file(weights, args.out / "model.safetensors", metadata={"format": "pt"})
-    (args.out / "config.json").write_text(json.dumps(NANO_CONFIG, indent=2) + "\n")
-    record = {
-        "recipe": args.recipe,
-        "seed": args.seed,
-        "from_stage": args.from_stage,
-        "started_from": args.start.name if args.start else None,
-        "revision": args.revision or _revision(),
-        "seconds": round(time.monotonic() - began, 1),
-        "device": torch.cuda.get_device_name() if args.device == "cuda" else "cpu",
-        "torch": torch.__version__,
-        "stages": [asdict(stage) for stage in RECIPES[args.recipe]],
-        "log": log,
-    }
-    earlier = args.start / "training.json" if args.from_stage and args.start else None
-    parts = json.loads(earlier.read_text())["parts"] if earlier and earlier.exists() else []
-    (args.out / "training.json").write_text(written([*parts, record]))
+        # After every stage, so that a training which is cut can go on from the last whole one.
+        record = {
+            "recipe": args.recipe,
+            "seed": args.seed,
+            "from_stage": args.from_stage,
+            "to_stage": number + 1,
+            "started_from": args.start.name if args.start else None,
+            "revision": args.revision or _revision(),
+            "seconds": round(time.monotonic() - began, 1),
+            "device": torch.cuda.get_device_name() if args.device == "cuda" else "cpu",
+            "torch": torch.__version__,
+            "stages": [asdict(one) for one in recipe.stages],
+            "log": log,
+        }
+        (args.out / "training.json").write_text(written([*parts, record]))
 
 
 def written(parts: list[dict[str, Any]]) -> str:
