@@ -113,7 +113,11 @@ class Stepper:
             self.optimizer.zero_grad(set_to_none=True)
             torch.cuda.synchronize()
             kind.graph = torch.cuda.CUDAGraph()
-            with torch.cuda.graph(kind.graph, pool=self._pool, stream=self._stream):
+            # Only this thread is held to the rules of a capture: the loader's pins memory meanwhile.
+            recording = torch.cuda.graph(
+                kind.graph, pool=self._pool, stream=self._stream, capture_error_mode="thread_local"
+            )
+            with recording:
                 kind.outcome = self._update(*given)
         kind.graph.replay()
         assert kind.outcome is not None

@@ -45,11 +45,17 @@ def sample_rows(classes: Tensor, count: int) -> Tensor:
     return torch.cat((anywhere, torch.multinomial(answering, count // 2, replacement=True)), dim=1)
 
 
-def learning_rate(stage: Stage | Mixture, step: int, warm_up: int) -> float:
-    """Geometric from the stage's first to its last rate, linear over the first `warm_up` steps."""
+def learning_rate(stage: Stage | Mixture, progress: float, step: int, warm_up: int) -> float:
+    """Geometric from the stage's first to its last rate, linear over the first `warm_up` steps.
+
+    Args:
+        stage: The stage.
+        progress: Share of it that is done, 0 to 1.
+        step: Steps done.
+        warm_up: Steps of the linear rise.
+    """
     first, last = stage.lr
-    rate = first * (last / first) ** (step / max(1, stage.steps - 1))
-    return rate * min(1.0, (step + 1) / warm_up)
+    return first * (last / first) ** progress * min(1.0, (step + 1) / warm_up)
 
 
 def train_stage(
@@ -59,8 +65,18 @@ def train_stage(
     seed: int,
     workers: int,
     warm_up: int,
+    seconds: float = 0.0,
 ) -> list[dict[str, Any]]:
-    """Run one stage and return its log, one entry every few steps."""
+    """Run one stage and return its log, one entry every few steps.
+
+    Args:
+        stepper: Takes the steps.
+        stage: What is trained.
+        seed: With the stage's name decides its data.
+        workers: Processes that make batches.
+        warm_up: Steps over which the learning rate rises.
+        seconds: Most time for a mixture, whose learning rates then fall by the clock; 0 for its steps alone.
+    """
     model, device = stepper.model, stepper.device
     parts_of = stage.parts if isinstance(stage, Mixture) else (stage,)
     rng = random.Random(f"{seed}/{stage.name}")
@@ -82,7 +98,12 @@ def train_stage(
     for step, part in enumerate(order):
         ids, classes = (t.to(device, non_blocking=True) for t in next(streams[part]))
         topk = rng.choice(part.budgets) if part.budgets else None
-        stepper.set_rate(learning_rate(stage, step, warm_up))
+        done = step / max(1, stage.steps - 1)
+        if seconds and isinstance(stage, Mixture):
+            done = max(done, (time.monotonic() - began) / seconds)
+            if done > 1:
+                break
+        stepper.set_rate(learning_rate(stage, done, step, warm_up))
         rows = sample_rows(classes, part.rows)
         outcome = stepper.step(part, ids, classes, rows, topk, stage.indexer_only)
         if averages:
@@ -137,6 +158,9 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--workers", type=int, default=14)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument(
+        "--seconds", type=float, default=0, help="most time for a mixture, 0 for all its steps"
+    )
     parser.add_argument("--eager", action="store_true", help="launch every kernel by itself, no CUDA graphs")
     parser.add_argument("--revision", default=None, help="commit to record where git is not at hand")
     args = parser.parse_args()
@@ -172,6 +196,7 @@ def main() -> None:
             seed=args.seed * 1000 + number,
             workers=args.workers,
             warm_up=100 if number == args.from_stage else 10,
+            seconds=args.seconds,
         )
         weights = {
             name: tensor.detach().to(torch.bfloat16).contiguous().cpu()
@@ -184,6 +209,7 @@ def main() -> None:
             "seed": args.seed,
             "from_stage": args.from_stage,
             "to_stage": number + 1,
+            "mixture_seconds": args.seconds,
             "started_from": args.start.name if args.start else None,
             "revision": args.revision or _revision(),
             "seconds": round(time.monotonic() - began, 1),
