@@ -19,7 +19,7 @@ from hisa_eval.models.nano.tokenizer import build_tokenizer, write_tokenizer
 from hisa_eval.models.tokens import CheckpointTokenizer, byte_table
 
 NAMES = registry.available()
-LAYERS = {"nano": 2, "nano-hier": 2, "nano-mini": 2}
+LAYERS = {"nano": 3, "nano-hier": 3, "nano-mini": 2}
 
 
 @pytest.mark.parametrize("name", NAMES)
