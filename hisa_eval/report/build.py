@@ -19,7 +19,7 @@ from hisa_eval.report.figures.by_task import draw_tasks
 from hisa_eval.report.figures.heatmaps import difference_grids, draw_differences, draw_scores, score_grids
 from hisa_eval.report.figures.iou import draw_iou_by_layer, draw_iou_by_length
 from hisa_eval.report.figures.theme import Draw, render
-from hisa_eval.report.files import write_file
+from hisa_eval.report.files import PAGE, write_file
 from hisa_eval.report.longbench import GENERATED, GENERATED_TITLE, labelled, longbench_tasks, mini_tasks
 from hisa_eval.report.numbers import slug
 from hisa_eval.report.page import Picture, html_page, inline
@@ -30,8 +30,6 @@ from hisa_eval.report.selection_tables import evidence_table, fidelity_table, se
 from hisa_eval.report.study import Study, load_study
 from hisa_eval.report.suites import suite_differences, suite_tables
 from hisa_eval.run.store import MANIFEST
-
-PAGE = "report.html"
 
 
 @dataclass(frozen=True)

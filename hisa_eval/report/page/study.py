@@ -133,10 +133,10 @@ def sample_explorer(study: Study) -> Explorer:
     fields = [
         Field("sample_id", "sample", "name", column=True),
         Field("indexer", "indexer", "name", column=True, filter=True),
+        Field("score", "score", "share", column=True),
         Field("task", "task", "name", filter=True),
         Field("length", "length", "length", column=True, filter=True),
         Field("depth", "depth", "depth", column=bool(study.depths), filter=True),
-        Field("score", "score", "share", column=True),
         Field("prediction", "prediction", "text", column=True),
         Field("expected", "expected", "text", column=True),
         Field("prompt_tail", "end of the prompt", "text"),

@@ -95,7 +95,8 @@ class Explorer {
     this.search.value = "";
     if (this.outcome) this.outcome.value = "";
     for (const [name, { select, values: known }] of this.filters) {
-      const place = name in values ? known.findIndex((value) => String(value) === String(values[name])) : -1;
+      const same = (value) => (typeof value === "number" ? value === Number(values[name]) : value === values[name]);
+      const place = name in values ? known.findIndex(same) : -1;
       select.value = place < 0 ? "" : String(place);
     }
     this.refresh();
@@ -148,11 +149,12 @@ class Explorer {
           if (expanded) line.after(this.sheet(row)); else line.nextElementSibling.remove();
         });
         open.setAttribute("aria-expanded", String(this.open.has(row)));
+        cell.className = "name";
         cell.append(open);
         return;
       }
       cell.textContent = field === this.score && value === null ? "failed" : written(field.form, value);
-      cell.className = field.form === "text" ? "short" : isText(field.form) ? "" : "number";
+      cell.className = { text: "short", name: "name" }[field.form] ?? "number";
       if (field === this.score && this.kind(row) !== "right") cell.classList.add(value === null ? "failure" : "wrong");
     });
     return line;
