@@ -52,7 +52,8 @@ def study(
         found = []
         for record in records:
             if (record["indexer"], record["length"], record["depth"]) == LOST:
-                record = fail(record) if record["sample"] else {**record, "prediction": NASTY, "score": 0.0}
+                said = {"prediction": NASTY, "score": 0.0, "evidence_at": [10.0, 49.5]}
+                record = fail(record) if record["sample"] else {**record, **said}
             found.append(record)
         return found
 
@@ -165,6 +166,8 @@ def test_a_cell_leads_to_its_samples_and_a_sample_tells_all(browser: Any, page: 
     facts = dict(zip(texts(browser, ".sheet dt"), texts(browser, ".sheet dd"), strict=True))
     assert facts["sample"] == row["sample_id"]
     assert facts["depth"].strip() == "50 %"
+    assert facts["answer's text at"].strip() == "10 %, 49.5 %"
+    assert len(browser.run("return [...document.querySelectorAll('.sheet .where > span')]")) == 1 + 2
     layers = [one for one in study.layers if (one["series"], one["sample_id"]) == ("hisa", row["sample_id"])]
     some = [str(one["layer"]) for one in layers if one["evidence"] > 0]
     assert facts["layers that selected some of the answer's text"] == f"{', '.join(some)} (of 3)"

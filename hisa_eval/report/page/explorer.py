@@ -24,7 +24,7 @@ MOST_LETTERS = 4000
 STATIC_ROWS = 60
 """Samples that are there without JavaScript."""
 
-Form = Literal["name", "text", "length", "depth", "share", "seconds", "count"]
+Form = Literal["name", "text", "length", "depth", "places", "share", "seconds", "count"]
 
 
 @dataclass(frozen=True)
@@ -139,6 +139,8 @@ def written(form: Form, value: Any) -> str:
         return length_label(int(value))
     if form == "depth":
         return f"{depth_label(value)} %"
+    if form == "places":
+        return ", ".join(written("depth", one) for one in value)
     if form == "share":
         return share(value)
     if form == "seconds":
@@ -157,6 +159,8 @@ def _packed(form: Form, value: Any, texts: dict[str, int]) -> Any:
     value = plain(value)
     if value is None or form in ("length", "depth", "count"):
         return _whole(value)
+    if form == "places":
+        return [_whole(one) for one in value]
     if form in ("share", "seconds"):
         return _rounded(value)
     return texts.setdefault(_cut(str(value)), len(texts))

@@ -137,6 +137,7 @@ def sample_explorer(study: Study) -> Explorer:
         Field("task", "task", "name", filter=True),
         Field("length", "length", "length", column=True, filter=True),
         Field("depth", "depth", "depth", column=bool(study.depths), filter=True),
+        Field("evidence_at", "answer's text at", "places"),
         Field("prediction", "prediction", "text", column=True),
         Field("expected", "expected", "text", column=True),
         Field("prompt_tail", "end of the prompt", "text"),

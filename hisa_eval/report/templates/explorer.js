@@ -7,6 +7,7 @@ const forms = {
     return tokens.toLocaleString("en");
   },
   depth: (percent) => `${Number(percent.toFixed(2))} %`,
+  places: (values) => values.map((value) => forms.depth(value)).join(", "),
   share: (value) => (value > 0 && value < 1 ? Math.min(Math.max(value, 0.01), 0.99) : value).toFixed(2),
   seconds: (value) => `${value >= 100 ? value.toFixed(0) : Number(value.toPrecision(3))} s`,
   count: (value) => value.toLocaleString("en"),
@@ -172,13 +173,15 @@ class Explorer {
       const value = row[field.place];
       if (isMissing(value) || field.form === "text") continue;
       add(field.title, written(field.form, value));
-      if (field.form !== "depth") continue;
+      if (field.form !== "depth" && field.form !== "places") continue;
       const bar = make("div", "where");
-      const mark = make("span");
-      mark.style.left = `${Math.min(100, Math.max(0, value))}%`;
-      bar.append(mark);
+      for (const place of [value].flat()) {
+        const mark = make("span");
+        mark.style.left = `${Math.min(100, Math.max(0, place))}%`;
+        bar.append(mark);
+      }
       bar.setAttribute("role", "img");
-      bar.setAttribute("aria-label", `${field.title}: ${written("depth", value)}`);
+      bar.setAttribute("aria-label", `${field.title}: ${written(field.form, value)}`);
       facts.lastElementChild.append(bar);
     }
     const layers = row[this.fields.length];
@@ -199,7 +202,8 @@ class Explorer {
   /* What the others made of the very same question. */
   addOthers(sheet, row) {
     const others = this.rows.filter((other) => other !== row && other[0] === row[0]);
-    const shown = this.columns.filter((field) => field.place && others.some((other) => other[field.place] !== row[field.place]));
+    const shown = this.columns.filter((field) =>
+      field === this.score || (field.place && others.some((other) => other[field.place] !== row[field.place])));
     if (!others.length || !shown.length) return;
     sheet.append(make("h4", "", "The same for the others"));
     for (const other of others) {
@@ -214,11 +218,14 @@ class Explorer {
   }
 
   addLayers(sheet, layers) {
-    const table = this.small(sheet, "Layer by layer", ["layer", ...this.layers]);
-    for (const [number, ...values] of layers) {
+    const known = this.layers.map((title, place) => ({ title, place: place + 1 }))
+      .filter(({ place }) => layers.some((layer) => layer[place] !== null));
+    const table = this.small(sheet, "Layer by layer", ["layer", ...known.map(({ title }) => title)]);
+    for (const layer of layers) {
       const line = table.insertRow();
-      line.append(make("td", "", String(number)));
-      for (const value of values) {
+      line.append(make("td", "", String(layer[0])));
+      for (const { place } of known) {
+        const value = layer[place];
         const cell = line.insertCell();
         if (value === null) { cell.textContent = "–"; continue; }
         const bar = make("span", "share");
