@@ -97,7 +97,7 @@ class Explorer:
         for place in self.order:
             before = len(texts)
             row = [_packed(one.form, self.rows[place].get(one.name), texts) for one in self.fields]
-            layers = [[_rounded(value) for value in layer] for layer in self.rows[place].get("layers") or ()]
+            layers = [[_layer_share(one) for one in layer] for layer in self.rows[place].get("layers") or ()]
             packed = [*row, layers]
             new = list(itertools.islice(texts, before, None))
             used += len(_json([packed, new]).encode("utf-8", "replace"))
@@ -176,6 +176,13 @@ def _rounded(value: Any) -> Any:
         return None
     short = float(f"{value:.6g}")
     return 0.999999 if short == 1 and value < 1 else _whole(short)
+
+
+def _layer_share(value: Any) -> Any:
+    """A layer's number or share; no share is rounded to 0 or 1 unless it is exactly that."""
+    if not isinstance(value, float) or value.is_integer():
+        return None if value is None else int(value)
+    return min(max(round(value, 4), 0.0001), 0.9999)
 
 
 def _cut(text: str) -> str:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 
-from hisa_eval.report.accuracy import paired_at
 from hisa_eval.report.numbers import depth_label, length_label, share, signed
 from hisa_eval.report.page.heat import DIFFERENCES, SCORES, Axis, HeatCell, Heatmaps, Panel, Scale, score_tip
 from hisa_eval.report.study import Study
 from hisa_eval.report.task_tables import short_name
+from hisa_eval.stats.paired import paired_difference
 
 Find = Callable[[str, Any, int], HeatCell]
 """Makes the cell of a series, a row's value and a length."""
@@ -44,25 +45,30 @@ def difference_heatmaps(study: Study, rows: str, tasks: Sequence[str] = ()) -> H
     baselines = {one.label: one.baseline for one in study.series if one.baseline is not None}
     if not baselines:
         return None
-    groups = dict(list(study.samples.groupby([rows, "length"], sort=False)))
+    scores: dict[tuple[str, Any, int], dict[str, float]] = {}
+    failures: Counter[tuple[str, Any, int]] = Counter()
+    columns = ["series", rows, "length", "status", "sample_id", "prompt_sha256", "score"]
+    for series, value, length, status, name, sha, score in study.samples[columns].itertuples(index=False):
+        # Paired are samples with the same prompt, as in the table of differences.
+        if status == "ok":
+            scores.setdefault((series, value, length), {})[f"{name}\n{sha or ''}"] = float(score)
+        else:
+            failures[series, value, length] += 1
 
     def cell(label: str, value: Any, length: int) -> HeatCell:
         where = _place(label, rows, value, length)
-        group = groups.get((value, length))
-        if group is None:
-            return DIFFERENCES.cell(math.nan, f"{where}: not run")
-        own = group[group["series"].isin([label, baselines[label]])]
-        n_failed = int((own["status"] == "failed").sum())
-        pair = paired_at(own, label, str(baselines[label]))
+        both = [(one, value, length) for one in (str(baselines[label]), label)]
+        pair = paired_difference(*(scores.get(one, {}) for one in both))
+        n_failed = sum(failures[one] for one in both)
         if not pair.n_pairs:
-            return DIFFERENCES.cell(math.nan, f"{where}: no pair", n_failed=n_failed)
+            return DIFFERENCES.cell(math.nan, f"{where}: no pair, {n_failed} failed", n_failed=n_failed)
         interval = "" if math.isnan(pair.low) else f" [{signed(pair.low)}, {signed(pair.high)}]"
         counts = f"{pair.n_pairs} pairs, {pair.better} better, {pair.worse} worse"
         return DIFFERENCES.cell(
             pair.mean, f"{where}: {signed(pair.mean)}{interval}, {counts}", n_failed=n_failed
         )
 
-    caption = "Score minus flat DSA's on the same samples; an interval from ten pairs that differ on."
+    caption = "Score minus flat DSA's on the same samples; with an interval from ten pairs on."
     labels = list(baselines)
     return _heatmaps(study, _rows(study, rows, tasks), DIFFERENCES, "difference", caption, cell, labels)
 
