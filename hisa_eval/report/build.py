@@ -19,18 +19,17 @@ from hisa_eval.report.figures.by_task import draw_tasks
 from hisa_eval.report.figures.heatmaps import difference_grids, draw_differences, draw_scores, score_grids
 from hisa_eval.report.figures.iou import draw_iou_by_layer, draw_iou_by_length
 from hisa_eval.report.figures.theme import Draw, render
-from hisa_eval.report.files import write_file
-from hisa_eval.report.longbench import GENERATED, GENERATED_TITLE, labelled, mini_tasks
+from hisa_eval.report.files import PAGE, write_file
+from hisa_eval.report.longbench import GENERATED, GENERATED_TITLE, labelled, longbench_tasks, mini_tasks
 from hisa_eval.report.numbers import slug
 from hisa_eval.report.page import Picture, html_page, inline
+from hisa_eval.report.page.study import study_page
 from hisa_eval.report.ruler import ruler_tasks
 from hisa_eval.report.score_tables import accuracy_table, difference_table
 from hisa_eval.report.selection_tables import evidence_table, fidelity_table, seconds_table
 from hisa_eval.report.study import Study, load_study
 from hisa_eval.report.suites import suite_differences, suite_tables
 from hisa_eval.run.store import MANIFEST
-
-PAGE = "report.html"
 
 
 @dataclass(frozen=True)
@@ -114,11 +113,14 @@ def _write(study: Study, folder: Path) -> ReportPaths:
     for name, one in {**single, **pictures}.items():
         rendered = render(partial(_labelled, one.draw) if GENERATED in study.suites else one.draw)
         figures += rendered.write(folder / "figures" / name)
-        if name in pictures:
+        # Heatmaps are tables of the page, whose cells tell what is in them.
+        if name in pictures and name not in ("heatmaps", "differences"):
             inlined[name] = inline(rendered, name, one.alt)
+    tasks = [*ruler_tasks(study), *longbench_tasks(study)]
+    page = study_page(study, _title(study), tables, inlined, cells, agreement, shares, tasks)
     return ReportPaths(
         folder=folder,
-        html=write_file(folder / PAGE, html_page(study, _title(study), tables, inlined)),
+        html=write_file(folder / PAGE, html_page(page)),
         summary=_frames(cells, folder / "summary"),
         fidelity=_frames(agreement, folder / "fidelity") if len(agreement) else (),
         tables=tuple(path for one in tables.values() for path in one.write(folder / "tables")),

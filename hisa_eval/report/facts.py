@@ -20,7 +20,7 @@ def run_facts(run: Run) -> list[tuple[str, str]]:
     settings = manifest["settings"]
     model = manifest.get("model") or {}
     facts = [
-        ("Model", run.model),
+        ("Model", run.model if model or settings.get("model") else ""),
         ("What it is", model.get("description")),
         ("Architecture", _architecture(model)),
         ("Checkpoint", _named(model, "sha256", "checkpoint_sha256", "checkpoint", "revision")),
@@ -56,9 +56,9 @@ def indexer_facts(run: Run) -> list[tuple[str, str]]:
 
 
 def command_line(run: Run) -> str:
-    """The command that makes the same numbers, as first typed."""
+    """The command that makes the same numbers, as first typed; empty where it was not kept."""
     sessions = run.manifest.get("sessions") or [{}]
-    return shlex.join(sessions[0].get("argv") or ["hisa-eval", str(run.manifest.get("command", ""))])
+    return shlex.join(sessions[0].get("argv") or run.manifest.get("argv") or [])
 
 
 def _plain(value: Any) -> str:
@@ -103,7 +103,8 @@ def _architecture(model: Mapping[str, Any]) -> str:
 def _data(value: Any) -> str:
     """The hash alone where the task also says what went into it; the rest is in the manifest."""
     if isinstance(value, Mapping):
-        return _named(value, "data_hash", "sha256") or _pairs(value)
+        found = _named(value, "data_hash", "sha256")
+        return found or (_data(value["task"]) if value.get("task") else _pairs(value))
     return _plain(value)
 
 
@@ -114,6 +115,8 @@ def _versions(value: Any) -> str:
 def _git(value: Any) -> str:
     if not value:
         return ""
+    if isinstance(value, str):
+        return f"git {value[:12]}"
     return f"git {value['revision'][:12]}" + (", with uncommitted changes" if value.get("dirty") else "")
 
 

@@ -8,6 +8,9 @@ from pathlib import Path
 
 from hisa_eval.errors import UserError
 
+PAGE = "report.html"
+"""The page of every folder of results."""
+
 
 def write_file(path: Path, content: bytes | str) -> Path:
     """Write `content` beside `path` and move it there in one step; folders are made.

@@ -1,33 +1,43 @@
-"""Everything that is written from a latency measurement: tables and figures, from its folder alone."""
+"""Everything that is written from a latency measurement: page, tables and figures, from its folder alone."""
 
 from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
 
+from hisa_eval.report.files import PAGE, write_file
 from hisa_eval.report.latency_study import Measured
 from hisa_eval.report.latency_tables import gate_table, stages_table, totals_table
 from hisa_eval.report.table import Table
 
 
 def build_latency_report(measured: Measured) -> tuple[list[Table], list[Path]]:
-    """Write tables and figures of a measurement into its folder.
+    """Write the page, tables and figures of a measurement into its folder.
 
     Returns:
         The tables, and all paths.
     """
     from hisa_eval.report.figures.theme import render
     from hisa_eval.report.latency_figure import draw_latency
+    from hisa_eval.report.page import html_page, inline
+    from hisa_eval.report.page.latency import latency_page
 
-    tables: list[Table] = []
+    by_batch: dict[str, list[Table]] = {}
+    pictures = {}
+    device = device_line(measured)
     written: list[Path] = []
     for batch in measured.batches():
-        tables += [totals_table(batch, on_cpu=measured.on_cpu), stages_table(batch), gate_table(batch)]
+        totals = totals_table(batch, on_cpu=measured.on_cpu)
+        by_batch[batch.name] = [totals, stages_table(batch), gate_table(batch)]
         if any(r["status"] == "ok" and r["family"] != "attention" for r in batch.records):
-            rendered = render(partial(draw_latency, batch, device_line(measured), measured.attention(batch)))
+            rendered = render(partial(draw_latency, batch, device, measured.attention(batch)))
             written += rendered.write(measured.folder / "figures" / f"latency-{batch.name}")
+            pictures[batch.name] = inline(rendered, f"latency-{batch.name}", f"Latency, {batch.title}")
+    tables = [one for own in by_batch.values() for one in own]
     for table in tables:
         written += table.write(measured.folder / "tables")
+    page = html_page(latency_page(measured, device, by_batch, pictures))
+    written.append(write_file(measured.folder / PAGE, page))
     return tables, written
 
 

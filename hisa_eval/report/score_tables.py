@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from hisa_eval.report.accuracy import differences, grouped_scores
-from hisa_eval.report.numbers import NOTHING, length_label, share, signed
+from hisa_eval.report.numbers import NOTHING, depth_label, length_label, share, signed
 from hisa_eval.report.study import Study
 from hisa_eval.report.table import Cell, Table
 
@@ -67,6 +67,27 @@ def difference_table(study: Study) -> Table | None:
         ],
         n_keys=2,
     )
+
+
+def failure_table(study: Study) -> Table | None:
+    """Every sample without a score, and why; None where there is none."""
+    data = study.samples.loc[
+        study.samples["status"] == "failed", ["sample_id", "series", "length", "depth", "reason"]
+    ]
+    if not len(data):
+        return None
+    rows = [
+        [
+            Cell(str(row["sample_id"])),
+            Cell(str(row["series"])),
+            Cell("", -1) if pd.isna(row["length"]) else length_cell(row["length"]),
+            Cell("", -1) if pd.isna(row["depth"]) else Cell(depth_label(row["depth"]), row["depth"]),
+            Cell(str(row["reason"])),
+        ]
+        for row in data.to_dict("records")
+    ]
+    columns = ["sample", "indexer", "length", "depth", "reason"]
+    return Table("failures", "Failed samples", columns, rows, data, n_keys=5)
 
 
 def difference_cells(row: Mapping[Any, Any]) -> list[Cell]:

@@ -24,6 +24,7 @@ _FACTS = (
     "haystack",
     "prompt_sha256",
     "prompt_tail",
+    "evidence_at",
     "n_total_tokens",
     "prediction",
     "score",

@@ -12,6 +12,7 @@ import pandas as pd
 
 from hisa_eval.report.accuracy import grouped_scores
 from hisa_eval.report.fidelity_rows import load_compared, records
+from hisa_eval.report.files import PAGE, write_file
 from hisa_eval.report.numbers import NOTHING, length_label, share
 from hisa_eval.report.study import load_study
 from hisa_eval.report.table import Cell, Table
@@ -201,7 +202,7 @@ def _share(row: dict[str, Any], name: str, *, bounds: bool = True) -> Cell:
 
 
 def build_sweep_report(folder: Path) -> tuple[Table | None, list[Path]]:
-    """Write the table and a figure of the fronts into the sweep's folder.
+    """Write the page, the table and a figure of the fronts into the sweep's folder.
 
     Returns:
         The table, None where nothing has finished, and all paths.
@@ -210,14 +211,22 @@ def build_sweep_report(folder: Path) -> tuple[Table | None, list[Path]]:
 
     from hisa_eval.report.figures.pareto import draw_fronts
     from hisa_eval.report.figures.theme import render
+    from hisa_eval.report.page import html_page, inline
+    from hisa_eval.report.page.sweep import sweep_page
 
     frame, facts = load_sweep(folder)
     if not len(frame):
         return None, []
     table = sweep_table(frame, facts)
     written = table.write(folder / "tables")
+    pictures = []
     for topk, own in frame.groupby("topk"):
-        written += render(partial(draw_fronts, own)).write(folder / "figures" / f"pareto-k{topk}")
+        rendered = render(partial(draw_fronts, own))
+        written += rendered.write(folder / "figures" / f"pareto-k{topk}")
+        alt = f"Accuracy and fidelity over cost at k = {topk:,}, with the variants that nothing beats"
+        pictures.append(inline(rendered, f"pareto-k{topk}", alt))
+    page = html_page(sweep_page(folder, frame, facts, table, pictures))
+    written.append(write_file(folder / PAGE, page))
     return table, written
 
 

@@ -73,6 +73,7 @@ class SampleRecord(TypedDict):
     n_reused_tokens: int
     selection: dict[str, Any]  # {"layers": list[LayerFigures]}, empty if not probed
     details: NotRequired[dict[str, Any]]  # further facts of a suite's sample
+    evidence_at: NotRequired[list[float]]  # where the answer's text begins, in percent of the prompt
 
 
 def check_record(record: Mapping[str, Any]) -> None:

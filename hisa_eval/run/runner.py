@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 EXCERPT = 200
 """Characters kept of a prompt's start and of its end."""
 
+MOST_PLACES = 64
+"""Places of the answer's text that a record tells; where there are more, it tells none."""
+
 _MEMORY_ERRORS = ("CellError", "MemoryError", "OutOfMemoryError")
 _MEMORY_WORDS = ("out of memory", "can't allocate memory", "not enough memory")
 
@@ -286,7 +289,16 @@ class Runner:
             "max_new_tokens": max_new,
             "references": list(sample.references) if sample else [],
             **({"details": dict(details)} if details else {}),
+            **({"evidence_at": places} if (places := _places(sample)) else {}),
         }
+
+
+def _places(sample: Sample | None) -> list[float]:
+    """Where the answer's text begins, in percent of the prompt; nothing where it is all over the prompt."""
+    spans = sample.evidence if sample else ()
+    if sample is None or len(spans) > MOST_PLACES:
+        return []
+    return sorted({round(100 * start / len(sample.prompt), 2) for start, _ in spans})
 
 
 def _length(step: Step, sample: Sample | None) -> int | None:

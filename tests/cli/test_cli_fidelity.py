@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import html
 import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
+
+from hisa_eval.report.numbers import length_label, share
 
 Command = Callable[..., Any]
 
@@ -64,6 +68,14 @@ def test_synthetic_inputs_leave_a_run_that_resumes_and_is_drawn_again(
     assert {"iou-by-layer-synthetic-gaussian.png", "iou-by-length-synthetic-spikes.pdf"} <= files
     assert {"recall-by-distance-synthetic-spikes.png", "block-ranks-synthetic-spikes.png"} <= files
     assert "block-ranks-synthetic-gaussian.png" not in files
+
+    page = html.unescape((tmp_path / "run" / "report.html").read_text("utf-8"))
+    by_layer = pd.read_csv(tmp_path / "run" / "tables" / "agreement-by-layer.csv")
+    pooled = by_layer[(by_layer["metric"] == "iou") & (by_layer["indexer"] != "dsa")]
+    assert len(pooled)
+    for row in pooled.to_dict("records"):
+        place = f"{row['indexer']}, {length_label(row['length'])}, layer {row['layer']}"
+        assert f"{place}: IoU {share(row['mean'], 3)} [" in page
 
     lines = (tmp_path / "run" / "samples.jsonl").read_text("utf-8").splitlines(keepends=True)
     (tmp_path / "run" / "samples.jsonl").write_text("".join(lines[:20]) + lines[20][:50], "utf-8")

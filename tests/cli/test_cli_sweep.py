@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import html
 import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from hisa_eval.report.numbers import length_label, share
 
 Command = Callable[..., Any]
 
@@ -63,6 +66,11 @@ def test_a_sweep_resumes_and_names_its_fronts(inside: Command, tmp_path: Path) -
     assert "hisa:block_size=16,num_blocks=2 at k = 64" in (tmp_path / "run/tables/sweep.md").read_text(
         "utf-8"
     )
+
+    page = html.unescape((tmp_path / "run" / "report.html").read_text("utf-8"))
+    for name, one in found.items():
+        assert f"{name}, {length_label(one['length'])}: {share(one['recall'], 3)}" in page
+        assert f"cost {one['cost']:.3f} of flat DSA's" in page
 
     stores = sorted((tmp_path / "run").rglob("samples.jsonl"))
     assert len(stores) == 2

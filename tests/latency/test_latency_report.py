@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,6 +12,9 @@ from hisa_eval.errors import UserError
 from hisa_eval.report.latency import build_latency_report
 from hisa_eval.report.latency_figure import draw_latency, shown_methods
 from hisa_eval.report.latency_study import load_latency, speedup
+from hisa_eval.report.latency_tables import gate_table, stages_table, totals_table
+from hisa_eval.report.page import html_page
+from hisa_eval.report.page.latency import latency_page
 
 
 def test_totals_hold_the_best_flat_method_as_measure(folder: Path) -> None:
@@ -43,8 +47,32 @@ def test_a_red_row_has_no_time_anywhere(folder: Path) -> None:
 
 def test_everything_is_written(folder: Path) -> None:
     _, written = build_latency_report(load_latency(folder))
-    assert {path.suffix for path in written} == {".md", ".csv", ".tex", ".png", ".pdf"}
+    assert {path.suffix for path in written} == {".md", ".csv", ".tex", ".png", ".pdf", ".html"}
     assert all(path.stat().st_size for path in written)
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_the_page_tells_each_speed_up(folder: Path, browser: Any, width: int) -> None:
+    measured = load_latency(folder)
+    tables = {
+        one.name: [totals_table(one, on_cpu=False), stages_table(one), gate_table(one)]
+        for one in measured.batches()
+    }
+    path = folder / "report.html"
+    path.write_text(html_page(latency_page(measured, "Test GPU", tables, {})), encoding="utf-8")
+    for scheme in ("light", "dark"):
+        browser.show(path, width=width, scheme=scheme)
+        browser.run("for (const one of document.querySelectorAll('details')) one.open = true")
+        assert browser.flaws() == []
+    cells = browser.run(
+        "return [...document.querySelectorAll('.heat td[data-tip]')].map((e) => [e.innerText, e.dataset.tip])"
+    )
+    tips = dict(tip.split(": ", 1) for _, tip in cells)
+    told = "median 1 ms [0.9, 1.1], 9 passes; 4.00× the fastest flat method's speed"
+    assert tips["gamma HISA, 32K, m = 64"] == told
+    assert tips["beta + torch.topk, 32K"] == "RED, as the test wants it"
+    assert ["4×", f"gamma HISA, 32K, m = 64: {told}"] in cells
+    assert "failed" in [text for text, _ in cells]
 
 
 def test_the_figure_shows_each_makers_best_and_both_budgets(folder: Path) -> None:

@@ -20,6 +20,7 @@ from hisa_eval.errors import UserError
 from hisa_eval.report import build_report
 
 STORE = {"manifest.json", "samples.jsonl"}
+NASTY = "</td></script><!--<script>alert(1)</script> & 42\u2028not it"
 SMALL = {
     "lengths": (8192, 16384),
     "depths": (0.0, 50.0),
@@ -42,6 +43,7 @@ def built(
     """A small run with a failed cell, and its report."""
 
     def one_failed(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        records[0]["prediction"] = NASTY
         return [
             fail(record)
             if (record["indexer"], record["length"], record["depth"]) == ("hisa", 16384, 50.0)
@@ -115,7 +117,7 @@ def test_rebuild_is_identical_without_display_and_with_other_user_settings(
 def test_order_and_times_of_a_resumed_run_change_only_times(
     built: Path, tmp_path: Path, write: Callable[..., Path]
 ) -> None:
-    lines = [json.loads(line) for line in (built / "samples.jsonl").read_text().splitlines()]
+    lines = [json.loads(line) for line in (built / "samples.jsonl").read_text("utf-8").split("\n") if line]
 
     def resumed(_: list[dict[str, Any]]) -> list[dict[str, Any]]:
         later = [{**line, "n_reused_tokens": 0} for line in lines]
@@ -170,7 +172,8 @@ def test_page_is_self_contained(built: Path) -> None:
     assert "@import" not in source
     assert set(re.findall(r"url\((.)", source)) <= {"#"}
     assert "default-src 'none'" in source
-    assert page.tags.count("svg") >= 5
+    assert page.tags.count("svg") >= 4
+    assert page.tags.count("table") >= 10
     assert not {"link", "iframe", "object", "embed"} & set(page.tags)
     assert len(page.ids) == len(set(page.ids))
     assert "prefers-color-scheme: dark" in source
@@ -180,12 +183,17 @@ def test_page_is_self_contained(built: Path) -> None:
 def test_page_escapes_what_models_and_tasks_say(built: Path) -> None:
     source = (built / "report.html").read_text(encoding="utf-8")
     page = Page(source)
-    assert page.tags.count("script") == 1
-    assert "alert(1)" not in re.sub(r"&lt;script&gt;alert\(1\)", "", source)
+    assert page.tags.count("script") == 2, "the samples as JSON, and the page's own"
+    assert "alert(1)" not in re.sub(r"(&lt;|\\u003c)script(&gt;|\\u003e)alert\(1\)", "", source)
+    (data,) = re.findall(r'<script type="application/json"[^>]*>(.*?)</script>', source, re.DOTALL)
+    assert not set(data) & set("<>&\u2028")
+    assert NASTY in json.loads(data)["texts"]
     words = "".join(page.words)
     assert "nano: a small byte-level model & <i>nothing</i> else." in words
     assert "for <b>rowan & birch</b>?" in words
-    assert words.count("out of memory: 9.1 GB needed & 8 GB free") == 2
+    assert words.count("out of memory: 9.1 GB needed & 8 GB free") == 4, (
+        "in the list of failures, and without JavaScript in the samples"
+    )
     assert "hisa-eval niah --lengths 8k..16k --model nano" in words
 
 

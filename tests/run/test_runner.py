@@ -62,6 +62,8 @@ def test_every_step_has_a_full_record(oracle: ModuleType, store: RunStore) -> No
         assert len(record["prompt_head"]) == len(record["prompt_tail"]) == EXCERPT
         assert len(record["prompt_sha256"]) == 64
         assert record["needle"] == "single-number"
+        (place,) = record["evidence_at"]
+        assert abs(place - record["depth"]) < 15
         assert record["seconds"]["build"] >= 0
         assert record["selection"]["layers"]
         lost = record["indexer"] != "dsa" and record["length"] > 4096 and record["depth"] == 50
