@@ -34,20 +34,19 @@ EXACT = (
 
 def agreement_table(compared: Compared) -> Table:
     """Every metric by inputs, indexer and length, layers pooled, on all rows and beyond the exact range."""
-    data = figures(scoped(compared.rows), ["inputs", "indexer", "length", "scope"])
+    by = ["inputs", "indexer", "length", "scope"]
+    data = figures(scoped(compared.rows), by, compared.metrics)
     return Table(
         "agreement",
-        "Agreement with flat DSA's selection, layers pooled",
-        [
-            *("inputs", "indexer", "length", "rows of", "rows", "contexts"),
-            *("IoU", "IoU p5", "IoU min", "recall", "score mass", "attention", "top-1 kept"),
-        ],
-        _agreement_rows(data, ["inputs", "indexer", "length", "scope"]),
+        f"Agreement with flat DSA's selection, layers pooled{_ran(compared)}",
+        [*("inputs", "indexer", "length", "rows of"), *_headings(compared)],
+        _agreement_rows(data, by, compared.metrics),
         data,
         [
             "Score mass: positive index score of the selection over that of flat DSA's. Attention: share of "
             "the row's dense attention (mean over heads) that the selection holds; flat DSA's own stands in "
             "its rows. Top-1 kept: rows whose best-scored key was selected.",
+            *_about_running(compared),
             EXACT,
             INTERVALS,
         ],
@@ -58,17 +57,14 @@ def agreement_table(compared: Compared) -> Table:
 def layer_table(compared: Compared) -> Table:
     """The same by layer."""
     by = ["inputs", "indexer", "layer", "length", "scope"]
-    data = figures(scoped(compared.rows), by)
+    data = figures(scoped(compared.rows), by, compared.metrics)
     return Table(
         "agreement-by-layer",
-        "Agreement with flat DSA's selection by layer",
-        [
-            *("inputs", "indexer", "layer", "length", "rows of", "rows", "contexts"),
-            *("IoU", "IoU p5", "IoU min", "recall", "score mass", "attention", "top-1 kept"),
-        ],
-        _agreement_rows(data, by),
+        f"Agreement with flat DSA's selection by layer{_ran(compared)}",
+        [*("inputs", "indexer", "layer", "length", "rows of"), *_headings(compared)],
+        _agreement_rows(data, by, compared.metrics),
         data,
-        [EXACT, INTERVALS],
+        [*_about_running(compared), EXACT, INTERVALS],
         n_keys=5,
     )
 
@@ -157,7 +153,7 @@ def needle_table(compared: Compared) -> Table | None:
     ]
     return Table(
         "needles",
-        "Was the needle missed?",
+        f"Was the needle missed?{_ran(compared)}",
         [
             *("inputs", "indexer", "layer", "length", "contexts"),
             *("missed", "missed by DSA", "DSA's", "lost of DSA's", "tokens kept", "IoU of the row"),
@@ -233,13 +229,15 @@ def noise_table(compared: Compared) -> Table | None:
     ]
     return Table(
         "noise-floor",
-        "Noise floor: the same indexer on rounded inputs",
+        f"Noise floor: the same indexer on rounded inputs{_ran(compared)}",
         ["inputs", "indexer", "length", "rounded to", "rows", "IoU", "IoU p5", "IoU min"],
         rows,
         data,
         [
-            "An IoU with flat DSA means nothing above this. fp8: e4m3, one scale a key and one a query head; "
-            "kernel: a GPU kernel against the reference operator, both from bf16 inputs.",
+            "An IoU with flat DSA means nothing above this. f32: nothing but the order of sums is another; "
+            "fp8: e4m3, one scale a key and one a query head; kernel: a GPU kernel against the reference "
+            "operator, both from bf16 inputs; run: what the model's own pass selected, chunk by chunk, "
+            "against the selection for the sampled rows alone.",
             INTERVALS,
         ],
         n_keys=4,
@@ -256,13 +254,41 @@ def _grouped(
     return list(groups.items())
 
 
-def _agreement_rows(data: pd.DataFrame, by: Sequence[str]) -> list[list[Cell]]:
+def _ran(compared: Compared) -> str:
+    """End of a title where something else than flat DSA ran the model."""
+    return "" if compared.run_with == "dsa" else f" (the model ran with {compared.run_with})"
+
+
+def _headings(compared: Compared) -> list[str]:
+    found = [
+        "rows",
+        "contexts",
+        "IoU",
+        "IoU p5",
+        "IoU min",
+        "recall",
+        "score mass",
+        "attention",
+        "top-1 kept",
+    ]
+    return found if compared.run_with == "dsa" else [*found, "IoU with own"]
+
+
+def _about_running(compared: Compared) -> list[str]:
+    if compared.run_with == "dsa":
+        return []
+    return [f"IoU with own: with the selection of {compared.run_with}, which ran the model."]
+
+
+def _agreement_rows(
+    data: pd.DataFrame, by: Sequence[str], metrics: Sequence[str] = METRICS
+) -> list[list[Cell]]:
     rows = []
     for key, found in _grouped(data, by):
         iou = found["iou"]
         p5 = {**iou, "low": iou["p5_low"], "high": iou["p5_high"]}
         rest = [
-            _mean(found[name]) if name in found else Cell(NOTHING, -1.0) for name in METRICS if name != "iou"
+            _mean(found[name]) if name in found else Cell(NOTHING, -1.0) for name in metrics if name != "iou"
         ]
         counts = [Cell(f"{iou['n_rows']:,}", iou["n_rows"]), Cell(str(iou["n_contexts"]), iou["n_contexts"])]
         rows.append([*_keys(key, by), *counts, _mean(iou), _interval(p5, "p5"), _min(iou), *rest])
