@@ -87,11 +87,21 @@ def fidelity(
             defaults=FIDELITY,
         ),
     ] = None,
+    run_with: Annotated[
+        str | None,
+        options.option(
+            "run_with",
+            "Who runs the model, options inline: all others select on its queries and keys.",
+            options.MODEL,
+            "INDEXER",
+            defaults=FIDELITY,
+        ),
+    ] = None,
     topk: options.TopK = None,
     precisions: Annotated[
         str | None,
         options.option(
-            "precisions", "Noise floor: bf16, fp8 or none.", options.MODEL, "LIST", defaults=FIDELITY
+            "precisions", "Noise floor: f32, bf16, fp8 or none.", options.MODEL, "LIST", defaults=FIDELITY
         ),
     ] = None,
     attention: Annotated[
@@ -117,6 +127,7 @@ def fidelity(
 ) -> None:
     """Compare selections with flat DSA's on the very same queries and keys, row by row.
 
+    One indexer runs the model (--run-with), the others shadow it: they select and change nothing.
     IoU, recall, score mass, attention kept, top-1 hits and lost needles, on all rows and on rows that see
     more keys than an indexer's exact range, beside the noise floor of rounding. A dump file holds, for each
     layer L, layer.L.q (R, H, D), layer.L.k (N, D), layer.L.weights (R, H) and, if known, layer.L.attention
@@ -126,6 +137,7 @@ def fidelity(
     Examples
       hisa-eval fidelity
       hisa-eval fidelity --lengths 8k..64k --indexer hisa,hisa:num_blocks=128 --haystack ~/essays
+      hisa-eval fidelity --run-with hisa --indexer hisa,block-sparse
       hisa-eval fidelity --dump nano.safetensors --lengths 16k --rows 256
       hisa-eval fidelity --inputs nano.safetensors
       hisa-eval fidelity --synthetic gaussian,topics --heads 64 --dim 128
@@ -151,6 +163,7 @@ def fidelity(
         "dim": dim,
         "model": model,
         "indexer": indexer,
+        "run_with": run_with,
         "topk": topk,
         "precisions": precisions,
         "attention": attention,

@@ -12,8 +12,8 @@ from hisa_eval.config.grammar import parse_lengths
 from hisa_eval.config.niah import parse_seeded_depths
 from hisa_eval.config.settings import RunSettings, joined, validated
 
-PRECISIONS = ("bf16", "fp8")
-"""What f32 is held against for the noise floor."""
+PRECISIONS = ("f32", "bf16", "fp8")
+"""Of the noise floor."""
 
 
 def _precisions(value: Any) -> tuple[str, ...]:
@@ -40,7 +40,9 @@ class FidelitySettings(RunSettings):
         synthetic: Names of distributions in place of a model's prefill.
         heads: Index heads of synthetic inputs.
         dim: Head dimension of synthetic inputs.
-        precisions: Roundings of the inputs that every indexer is compared with itself under.
+        run_with: The indexer that the model runs with, with its options; the others select on its queries.
+        precisions: Roundings of the inputs that every indexer is compared with itself under; `f32` sums in
+            another order.
         attention: Also compare with the rows' dense attention.
         needle: Name of a needle variant, or a YAML file that defines one.
         distractors: Needles with other keys in the haystack.
@@ -55,6 +57,7 @@ class FidelitySettings(RunSettings):
     synthetic: Annotated[str, BeforeValidator(joined)] | None
     heads: Annotated[int, Field(ge=1, le=1024)]
     dim: Annotated[int, Field(ge=1, le=4096)]
+    run_with: Annotated[str, Field(min_length=1)]
     precisions: Annotated[tuple[str, ...], BeforeValidator(_precisions)]
     attention: bool
     needle: Annotated[str, Field(min_length=1)]

@@ -23,6 +23,8 @@ class Frame:
         attention: Dense attention of the rows, mean over heads `[R, N]`; None where it is not known.
         evidence: Positions of the tokens that hold the answer; empty where there is none.
         k_scale: Per-token scale `[N]` f32 of FP8 keys.
+        used: What the indexer that ran the model selected for the rows `[R, W]` int32; None where it is not
+            known, as in a last layer whose output nobody asked for.
     """
 
     layer: int
@@ -33,6 +35,7 @@ class Frame:
     attention: Tensor | None = None
     evidence: tuple[int, ...] = field(default=())
     k_scale: Tensor | None = None
+    used: Tensor | None = None
 
     @property
     def starts(self) -> Tensor:
@@ -42,12 +45,14 @@ class Frame:
     def rows(self, index: Tensor) -> Frame:
         """The same context with some of its rows."""
         attention = None if self.attention is None else self.attention[index]
+        used = None if self.used is None else self.used[index]
         return replace(
             self,
             q=self.q[index],
             weights=self.weights[index],
             ends=self.ends[index],
             attention=attention,
+            used=used,
         )
 
     def to(self, device: str) -> Frame:
@@ -60,6 +65,7 @@ class Frame:
             ends=self.ends.to(device),
             attention=None if self.attention is None else self.attention.to(device),
             k_scale=None if self.k_scale is None else self.k_scale.to(device),
+            used=None if self.used is None else self.used.to(device),
         )
 
 

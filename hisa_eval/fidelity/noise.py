@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Sequence
+from dataclasses import replace
 
 from torch import Tensor
 
@@ -25,15 +26,15 @@ def noise_floor(
         indexer: Who selects.
         topk: Token budget k.
         chosen: Its selection from `frame` `[R, W]` int32.
-        precisions: Of `hisa_eval.fidelity.precision.PRECISIONS`.
+        precisions: Of `hisa_eval.fidelity.precision.PRECISIONS`. In `f32` index heads and dimensions come in
+            reverse, so that nothing but the order of f32 sums is another.
 
     Returns:
         One list a precision; on a GPU, for flat DSA, also `kernel`: the kernel's choice from bf16 inputs
         against the reference operator's from the same.
     """
     found = {
-        name: listed(overlap(choose(at_precision(frame, name), indexer, topk), chosen).iou)
-        for name in precisions
+        name: listed(overlap(choose(_rounded(frame, name), indexer, topk), chosen).iou) for name in precisions
     }
     kernels = frame.q.device.type == "cuda" and importlib.util.find_spec("tilelang") is not None
     if indexer.name == "dsa" and kernels:
@@ -44,3 +45,10 @@ def noise_floor(
         ]
         found["kernel"] = listed(overlap(*pair).iou)
     return found
+
+
+def _rounded(frame: Frame, precision: str) -> Frame:
+    own = at_precision(frame, precision)
+    if precision != "f32":
+        return own
+    return replace(own, q=own.q.flip(1, 2), k=own.k.flip(1), weights=own.weights.flip(1))

@@ -86,9 +86,15 @@ def _pictures(compared: Compared, inputs: str, distances: pd.DataFrame) -> dict[
     labels = compared.compared
     lengths = sorted(int(one) for one in rows["length"].unique())
     drawn: dict[str, Any] = {
-        "iou-by-layer": partial(draw_by_layer, labels, by_layer[by_layer["indexer"].isin(labels)]),
+        "iou-by-layer": partial(
+            draw_by_layer, labels, by_layer[by_layer["indexer"].isin(labels)], compared.run_with
+        ),
         "iou-by-length": partial(
-            draw_by_length, labels, lengths, _of(pd.concat([by_layer, pooled], ignore_index=True), labels)
+            draw_by_length,
+            labels,
+            lengths,
+            _of(pd.concat([by_layer, pooled], ignore_index=True), labels),
+            compared.run_with,
         ),
     }
     own = distances[(distances["inputs"] == inputs) & distances["indexer"].isin(labels)]

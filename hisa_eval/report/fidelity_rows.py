@@ -17,6 +17,8 @@ from hisa_eval.stats.rows import RowFigure, row_figure
 
 COMMAND = "fidelity"
 METRICS = ("iou", "recall", "mass", "attention", "top1")
+RUNNING = "iou_running"
+"""IoU with the selection of the indexer that ran the model, where that was not flat DSA."""
 QUARTERS = ("first quarter", "second quarter", "third quarter", "last quarter")
 
 
@@ -50,6 +52,16 @@ class Compared:
     def inputs(self) -> list[str]:
         """Kinds of inputs, in order of mention."""
         return list(dict.fromkeys(self.rows["inputs"])) if len(self.rows) else []
+
+    @property
+    def run_with(self) -> str:
+        """The indexer that ran the model; flat DSA in runs that do not say."""
+        return str(self.manifest["settings"].get("run_with", "dsa"))
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """Shares that the rows hold."""
+        return METRICS if self.run_with == "dsa" else (*METRICS, RUNNING)
 
     @property
     def compared(self) -> list[str]:
@@ -132,7 +144,7 @@ class _Record:
                 "visible": details["visible"][place],
                 "beyond": details["visible"][place] > details["exact_below"],
                 "quarter": min(3, 4 * (details["visible"][place] - 1) // max(1, n)),
-                **{name: _number(layer[name][place]) for name in METRICS},
+                **{name: _number(layer[name][place]) for name in (*METRICS, RUNNING) if name in layer},
                 **{f"noise_{name}": _number(values[place]) for name, values in layer["noise"].items()},
             }
             for place in places

@@ -8,8 +8,9 @@ from typing import Any
 
 import pandas as pd
 
-from hisa_eval.report.fidelity_rows import METRICS, QUARTERS, Compared, figures, records, scoped
-from hisa_eval.report.numbers import NOTHING, length_label, share
+from hisa_eval.report.fidelity_cells import interval_cell, key_cells, mean_cell, minimum_cell
+from hisa_eval.report.fidelity_rows import METRICS, Compared, figures, records, scoped
+from hisa_eval.report.numbers import NOTHING
 from hisa_eval.report.table import Cell, Table
 from hisa_eval.stats.interval import mean_interval
 from hisa_eval.stats.rows import RatioFigure, ratio_figure
@@ -21,7 +22,6 @@ HEADINGS = {
     "attention": "attention",
     "top1": "top-1 kept",
 }
-SCOPES = {"all": "all rows", "beyond": "beyond"}
 INTERVALS = (
     "In brackets 95 % intervals with whole contexts as units (Student for means, bootstrap for the 5th "
     "percentile); none with a single context, or where all rows are equal."
@@ -34,20 +34,19 @@ EXACT = (
 
 def agreement_table(compared: Compared) -> Table:
     """Every metric by inputs, indexer and length, layers pooled, on all rows and beyond the exact range."""
-    data = figures(scoped(compared.rows), ["inputs", "indexer", "length", "scope"])
+    by = ["inputs", "indexer", "length", "scope"]
+    data = figures(scoped(compared.rows), by, compared.metrics)
     return Table(
         "agreement",
-        "Agreement with flat DSA's selection, layers pooled",
-        [
-            *("inputs", "indexer", "length", "rows of", "rows", "contexts"),
-            *("IoU", "IoU p5", "IoU min", "recall", "score mass", "attention", "top-1 kept"),
-        ],
-        _agreement_rows(data, ["inputs", "indexer", "length", "scope"]),
+        f"Agreement with flat DSA's selection, layers pooled{_ran(compared)}",
+        [*("inputs", "indexer", "length", "rows of"), *_headings(compared)],
+        _agreement_rows(data, by, compared.metrics),
         data,
         [
             "Score mass: positive index score of the selection over that of flat DSA's. Attention: share of "
             "the row's dense attention (mean over heads) that the selection holds; flat DSA's own stands in "
             "its rows. Top-1 kept: rows whose best-scored key was selected.",
+            *_about_running(compared),
             EXACT,
             INTERVALS,
         ],
@@ -58,17 +57,14 @@ def agreement_table(compared: Compared) -> Table:
 def layer_table(compared: Compared) -> Table:
     """The same by layer."""
     by = ["inputs", "indexer", "layer", "length", "scope"]
-    data = figures(scoped(compared.rows), by)
+    data = figures(scoped(compared.rows), by, compared.metrics)
     return Table(
         "agreement-by-layer",
-        "Agreement with flat DSA's selection by layer",
-        [
-            *("inputs", "indexer", "layer", "length", "rows of", "rows", "contexts"),
-            *("IoU", "IoU p5", "IoU min", "recall", "score mass", "attention", "top-1 kept"),
-        ],
-        _agreement_rows(data, by),
+        f"Agreement with flat DSA's selection by layer{_ran(compared)}",
+        [*("inputs", "indexer", "layer", "length", "rows of"), *_headings(compared)],
+        _agreement_rows(data, by, compared.metrics),
         data,
-        [EXACT, INTERVALS],
+        [*_about_running(compared), EXACT, INTERVALS],
         n_keys=5,
     )
 
@@ -79,11 +75,11 @@ def position_table(compared: Compared) -> Table:
     data = figures(compared.rows, by, ["iou", "recall"])
     rows = [
         [
-            *_keys(key, by),
+            *key_cells(key, by),
             Cell(f"{row['iou']['n_rows']:,}"),
-            _mean(row["iou"]),
-            _min(row["iou"]),
-            _mean(row["recall"]),
+            mean_cell(row["iou"]),
+            minimum_cell(row["iou"]),
+            mean_cell(row["recall"]),
         ]
         for key, row in _grouped(data, by)
     ]
@@ -111,7 +107,7 @@ def distance_table(compared: Compared) -> Table:
             found.append({**dict(zip(by, key, strict=True)), **ratio._asdict()})
     data = pd.DataFrame(found, columns=[*by, *RatioFigure._fields])
     rows = [
-        [*_keys([row[name] for name in by], by), Cell(f"{row['n']:,}", row["n"]), _mean(row)]
+        [*key_cells([row[name] for name in by], by), Cell(f"{row['n']:,}", row["n"]), mean_cell(row)]
         for row in records(data)
     ]
     return Table(
@@ -142,22 +138,22 @@ def needle_table(compared: Compared) -> Table | None:
     data = pd.DataFrame(found)
     rows = [
         [
-            *_keys([row[name] for name in by], by),
+            *key_cells([row[name] for name in by], by),
             Cell(str(row["n"]), row["n"]),
             *(
-                _interval({**row, "low": row[f"{n}_low"], "high": row[f"{n}_high"]}, n)
+                interval_cell({**row, "low": row[f"{n}_low"], "high": row[f"{n}_high"]}, n)
                 for n in ("missed", "missed_flat")
             ),
             Cell(str(row["n_lost_of"]), row["n_lost_of"]),
-            _interval({**row, "low": row["lost_low"], "high": row["lost_high"]}, "lost"),
-            _interval({"tokens": row["tokens"], "low": math.nan}, "tokens"),
-            _interval({"iou": row["iou"], "low": math.nan}, "iou"),
+            interval_cell({**row, "low": row["lost_low"], "high": row["lost_high"]}, "lost"),
+            interval_cell({"tokens": row["tokens"], "low": math.nan}, "tokens"),
+            interval_cell({"iou": row["iou"], "low": math.nan}, "iou"),
         ]
         for row in records(data)
     ]
     return Table(
         "needles",
-        "Was the needle missed?",
+        f"Was the needle missed?{_ran(compared)}",
         [
             *("inputs", "indexer", "layer", "length", "contexts"),
             *("missed", "missed by DSA", "DSA's", "lost of DSA's", "tokens kept", "IoU of the row"),
@@ -197,7 +193,7 @@ def certificate_table(compared: Compared) -> Table | None:
         return None
     data = pd.DataFrame(found)
     rows = [
-        [*_keys([row[name] for name in by], by), Cell(f"{row['n']:,}", row["n"]), _mean(row)]
+        [*key_cells([row[name] for name in by], by), Cell(f"{row['n']:,}", row["n"]), mean_cell(row)]
         for row in records(data)
     ]
     return Table(
@@ -222,24 +218,26 @@ def noise_table(compared: Compared) -> Table | None:
     data = figures(compared.rows, by, names)
     rows = [
         [
-            *_keys(row[: len(by)], by),
+            *key_cells(row[: len(by)], by),
             Cell(str(row[len(by)]).removeprefix("noise_")),
             Cell(f"{figure['n_rows']:,}"),
-            _mean(figure),
-            _interval({**figure, "low": figure["p5_low"], "high": figure["p5_high"]}, "p5"),
-            _min(figure),
+            mean_cell(figure),
+            interval_cell({**figure, "low": figure["p5_low"], "high": figure["p5_high"]}, "p5"),
+            minimum_cell(figure),
         ]
         for row, figure in ((tuple(r[n] for n in [*by, "metric"]), r) for r in records(data))
     ]
     return Table(
         "noise-floor",
-        "Noise floor: the same indexer on rounded inputs",
+        f"Noise floor: the same indexer on rounded inputs{_ran(compared)}",
         ["inputs", "indexer", "length", "rounded to", "rows", "IoU", "IoU p5", "IoU min"],
         rows,
         data,
         [
-            "An IoU with flat DSA means nothing above this. fp8: e4m3, one scale a key and one a query head; "
-            "kernel: a GPU kernel against the reference operator, both from bf16 inputs.",
+            "An IoU with flat DSA means nothing above this. f32: nothing but the order of sums is another; "
+            "fp8: e4m3, one scale a key and one a query head; kernel: a GPU kernel against the reference "
+            "operator, both from bf16 inputs; run: what the model's own pass selected, chunk by chunk, "
+            "against the selection for the sampled rows alone.",
             INTERVALS,
         ],
         n_keys=4,
@@ -256,51 +254,46 @@ def _grouped(
     return list(groups.items())
 
 
-def _agreement_rows(data: pd.DataFrame, by: Sequence[str]) -> list[list[Cell]]:
+def _ran(compared: Compared) -> str:
+    """End of a title where something else than flat DSA ran the model."""
+    return "" if compared.run_with == "dsa" else f" (the model ran with {compared.run_with})"
+
+
+def _headings(compared: Compared) -> list[str]:
+    found = [
+        "rows",
+        "contexts",
+        "IoU",
+        "IoU p5",
+        "IoU min",
+        "recall",
+        "score mass",
+        "attention",
+        "top-1 kept",
+    ]
+    return found if compared.run_with == "dsa" else [*found, "IoU with own"]
+
+
+def _about_running(compared: Compared) -> list[str]:
+    if compared.run_with == "dsa":
+        return []
+    return [f"IoU with own: with the selection of {compared.run_with}, which ran the model."]
+
+
+def _agreement_rows(
+    data: pd.DataFrame, by: Sequence[str], metrics: Sequence[str] = METRICS
+) -> list[list[Cell]]:
     rows = []
     for key, found in _grouped(data, by):
         iou = found["iou"]
         p5 = {**iou, "low": iou["p5_low"], "high": iou["p5_high"]}
         rest = [
-            _mean(found[name]) if name in found else Cell(NOTHING, -1.0) for name in METRICS if name != "iou"
+            mean_cell(found[name]) if name in found else Cell(NOTHING, -1.0)
+            for name in metrics
+            if name != "iou"
         ]
         counts = [Cell(f"{iou['n_rows']:,}", iou["n_rows"]), Cell(str(iou["n_contexts"]), iou["n_contexts"])]
-        rows.append([*_keys(key, by), *counts, _mean(iou), _interval(p5, "p5"), _min(iou), *rest])
+        rows.append(
+            [*key_cells(key, by), *counts, mean_cell(iou), interval_cell(p5, "p5"), minimum_cell(iou), *rest]
+        )
     return rows
-
-
-def distance_label(start: int) -> str:
-    """A class of distance by its beginning, e.g. `from 256`."""
-    return f"from {length_label(start)}"
-
-
-def _keys(key: Sequence[Any], by: Sequence[str]) -> list[Cell]:
-    cells = []
-    for name, value in zip(by, key, strict=True):
-        if name == "length":
-            cells.append(Cell(length_label(int(value)), int(value)))
-        elif name == "scope":
-            cells.append(Cell(SCOPES[value]))
-        elif name == "distance":
-            cells.append(Cell(distance_label(int(value)), int(value)))
-        elif name == "quarter":
-            cells.append(Cell(QUARTERS[int(value)], int(value)))
-        else:
-            cells.append(Cell(str(value), value if isinstance(value, int) else None))
-    return cells
-
-
-def _mean(figure: dict[str, Any]) -> Cell:
-    return _interval(figure, "mean")
-
-
-def _min(figure: dict[str, Any]) -> Cell:
-    return Cell(share(figure["minimum"], 3), figure["minimum"])
-
-
-def _interval(figure: dict[str, Any], name: str) -> Cell:
-    value = figure[name]
-    text = share(value, 3)
-    if not math.isnan(figure["low"]):
-        text += f" [{share(figure['low'], 3)}, {share(figure['high'], 3)}]"
-    return Cell(text, -1.0 if math.isnan(value) else value)

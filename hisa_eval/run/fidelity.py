@@ -1,4 +1,4 @@
-"""A comparison of selections: every indexer on the very inputs that flat DSA selects from."""
+"""A comparison of selections: one indexer runs the model, all select from the very same inputs."""
 
 from __future__ import annotations
 
@@ -44,11 +44,13 @@ class PlannedFidelity:
         settings: As given.
         answerer: Device, dtype, k and indexers, flat DSA first.
         source: Where inputs come from.
+        runner: The one of the indexers that the model runs with.
     """
 
     settings: FidelitySettings
     answerer: Answerer
     source: Source
+    runner: Indexer
 
     @cached_property
     def canonical(self) -> dict[str, Any]:
@@ -64,20 +66,27 @@ class PlannedFidelity:
             "lengths": sorted({place.length for place in self.source.places}),
             "n_planned": len(self.source.places) * len(who.indexers),
             **self.source.identity(),
+            "run_with": self.runner.label,
         }
 
 
 def plan_fidelity(settings: FidelitySettings) -> PlannedFidelity:
-    """Check everything that can be checked without weights; flat DSA always takes part.
+    """Check everything that can be checked without weights; flat DSA and the model's own always take part.
 
     Raises:
         UserError: names that do not exist, options that do not go together, files that cannot be used.
     """
+    runner = indexer_registry.parse(settings.run_with)
+    named = indexer_registry.parse_list(settings.indexer)
+    if runner.name != "dsa" and runner.label not in [one.label for one in named]:
+        settings = settings.model_copy(update={"indexer": f"{settings.run_with},{settings.indexer}"})
     who = settle(settings)
     flat = [one for one in who.indexers if one.name == "dsa"] or [indexer_registry.parse("dsa")]
     others = [one for one in who.indexers if one.name != "dsa"]
     who = Answerer(who.model, who.device, who.dtype, who.topk, (*flat, *others))
-    return PlannedFidelity(settings, who, source_of(settings, who.device, who.dtype, who.topk))
+    runner = next((one for one in who.indexers if one.label == runner.label), flat[0])
+    source = source_of(settings, who.device, who.dtype, who.topk, runner)
+    return PlannedFidelity(settings, who, source, runner)
 
 
 def fidelity_folder(run: PlannedFidelity, out: Path | None, *, resume: bool = True) -> Folder:
@@ -182,6 +191,7 @@ def _compare(run: PlannedFidelity, place: Place, indexers: list[Indexer]) -> lis
     try:
         frames = run.source.frames(place)
         flat = [_flat(run, frame) for frame in frames]
+        running = [_running(run, frame, chosen) for frame, (chosen, _) in zip(frames, flat, strict=True)]
     except Exception as error:
         if isinstance(error, UserError):
             raise
@@ -190,7 +200,7 @@ def _compare(run: PlannedFidelity, place: Place, indexers: list[Indexer]) -> lis
     records = []
     for indexer in indexers:
         try:
-            records.append(_finished(run, indexer, frames, flat, build))
+            records.append(_finished(run, indexer, frames, flat, running, build))
         except Exception as error:
             records.append(_failed(indexer, reason_of(error)))
     return records
@@ -204,30 +214,45 @@ def _flat(run: PlannedFidelity, frame: Frame) -> tuple[Tensor, Tensor]:
     return chosen, selected_scores(frame, chosen)
 
 
+def _running(run: PlannedFidelity, frame: Frame, flat: Tensor) -> Tensor:
+    """What the model's own indexer selects for the rows, in the same call as the others."""
+    from hisa_eval.fidelity.measure import choose
+
+    return flat if run.runner is run.answerer.indexers[0] else choose(frame, run.runner, run.answerer.topk)
+
+
 def _finished(
     run: PlannedFidelity,
     indexer: Indexer,
     frames: list[Frame],
     flat: list[tuple[Tensor, Tensor]],
+    running: list[Tensor],
     build: float,
 ) -> dict[str, Any]:
     from hisa_eval.fidelity.block_rank import block_ranks
-    from hisa_eval.fidelity.measure import DISTANCES, choose, measure
+    from hisa_eval.fidelity.measure import DISTANCES, choose, listed, measure
     from hisa_eval.fidelity.noise import noise_floor
+    from hisa_eval.fidelity.overlap import overlap
 
     began = time.perf_counter()
     take_certificates = getattr(indexer, "take_certificates", None)
     certificates: list[dict[str, int]] = []
+    if take_certificates is not None:
+        take_certificates()  # nor are those of the model's own pass
     topk, is_flat = run.answerer.topk, indexer is run.answerer.indexers[0]
     layers, ranks, selecting = [], [], 0.0
-    for frame, (reference, scores) in zip(frames, flat, strict=True):
+    for frame, (reference, scores), own in zip(frames, flat, running, strict=True):
         started = time.perf_counter()
         chosen = choose(frame, indexer, topk)
         selecting += time.perf_counter() - started
         if take_certificates is not None:
             certificates.append(take_certificates())
         found = measure(frame, chosen, reference, scores)
+        if run.runner is not run.answerer.indexers[0]:
+            found["iou_running"] = listed(overlap(chosen, own).iou)
         found["noise"] = noise_floor(frame, indexer, topk, chosen, run.settings.precisions)
+        if indexer is run.runner and frame.used is not None:
+            found["noise"]["run"] = listed(overlap(chosen, frame.used).iou)
         if take_certificates is not None:
             take_certificates()  # those of the rounded inputs are not told
         layers.append(found)

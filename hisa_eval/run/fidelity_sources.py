@@ -19,6 +19,7 @@ from hisa_eval.run.plan import input_errors
 
 if TYPE_CHECKING:
     from hisa_eval.fidelity.frame import Frame
+    from hisa_eval.indexers.base import Indexer
     from hisa_tasks.sample import Sample
 
 
@@ -79,12 +80,14 @@ class ModelSource:
         device: Resolved.
         dtype: Resolved.
         topk: Budget k of the model, or what the settings put in its place.
+        runner: The indexer that the model runs with.
     """
 
     settings: FidelitySettings
     device: str
     dtype: str
     topk: int
+    runner: Indexer
     _model: Any = None
     _samples: dict[Place, Sample] = field(default_factory=dict)
 
@@ -98,6 +101,7 @@ class ModelSource:
             "model": {"name": settings.model, "checkpoint": facts["checkpoint"], "dtype": self.dtype},
             "device": self.device,
             "task": dict(self._task.describe()),
+            "run_with": {"name": self.runner.name, "settings": dict(self.runner.settings)},
         }
         grid = make_grid(settings.lengths, settings.depths, settings.samples, ["-"], ["fidelity/niah"])
         # Each context has a haystack of its own, so that contexts are independent.
@@ -156,7 +160,11 @@ class ModelSource:
         """See `Source`."""
         settings = self.settings
         found: list[Frame] = self._model.capture(
-            self._sample(place), rows=settings.rows, seed=settings.seed, attention=settings.attention
+            self._sample(place),
+            rows=settings.rows,
+            seed=settings.seed,
+            attention=settings.attention,
+            indexer=self.runner,
         )
         return found
 
@@ -282,16 +290,20 @@ class SyntheticSource:
         ]
 
 
-def source_of(settings: FidelitySettings, device: str, dtype: str, topk: int) -> Source:
-    """The source that the settings ask for.
+def source_of(settings: FidelitySettings, device: str, dtype: str, topk: int, runner: Indexer) -> Source:
+    """The source that the settings ask for; a model runs with `runner`.
 
     Raises:
         UserError: two are asked for at once, or what is named is not there.
     """
     if settings.inputs and settings.synthetic:
         raise UserError("--inputs and --synthetic are both given", "give one of them")
+    if (settings.inputs or settings.synthetic) and runner.name != "dsa":
+        raise UserError(
+            f"--run-with {runner.label}: no model runs with --inputs or --synthetic", "leave it out"
+        )
     if settings.inputs:
         return DumpSource(settings, device, topk)
     if settings.synthetic:
         return SyntheticSource(settings, device, topk)
-    return ModelSource(settings, device, dtype, topk)
+    return ModelSource(settings, device, dtype, topk, runner)

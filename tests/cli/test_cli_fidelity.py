@@ -32,6 +32,10 @@ CASES = [
     ("no rows", ["--rows", "0"], "--rows 0"),
     ("unknown indexer", ["--indexer", "hsia"], "did you mean 'hisa'"),
     ("budget that cannot be filled", ["--indexer", "hisa:num_blocks=2"], "cannot fill k"),
+    ("unknown runner", ["--run-with", "hsia"], "did you mean 'hisa'"),
+    ("two runners", ["--run-with", "hisa,dsa"], "hisa,dsa"),
+    ("runner that cannot fill the budget", ["--run-with", "hisa:num_blocks=2"], "cannot fill k"),
+    ("runner without a model", ["--synthetic", "local", "--run-with", "hisa"], "no model runs"),
     ("length too short", ["--lengths", "64"], "too short"),
     ("foreign folder", ["--synthetic", "local", "--out", "foreign"], "not empty"),
 ]
@@ -120,6 +124,52 @@ def test_the_nano_model_and_a_file_of_its_inputs_agree(inside: Command, tmp_path
     for mine, theirs in zip(first, (r["details"]["layers"] for r in records["file"]), strict=True):
         for one, other in zip(mine, theirs, strict=True):
             assert {**one, "noise": {}} == {**other, "noise": {}}
+
+
+def test_a_model_that_runs_with_hisa_is_shadowed_by_the_others(inside: Command, tmp_path: Path) -> None:
+    hisa = "hisa:block_size=32,num_blocks=8"
+    run = [
+        *("fidelity", "--lengths", "1k", "--depths", "50%", "--rows", "16", "--topk", "128"),
+        *("--indexer", "block-sparse:block_size=32", "--run-with", hisa, "--out", "run"),
+    ]
+    done = inside(*run, "--json", "--no-report")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["contexts"] == {"total": 1, "results": 3, "reused": 0, "failed": 0}
+    mean = {
+        (one["indexer"], one["scope"], one["metric"]): (one["mean"], one["minimum"])
+        for one in found["agreement"]
+    }
+    labels = ["dsa", hisa, "block-sparse:block_size=32"]
+    assert list(dict.fromkeys(one["indexer"] for one in found["agreement"])) == labels
+    assert mean[hisa, "all", "iou_running"] == (1.0, 1.0)
+    assert mean["dsa", "all", "iou"] == (1.0, 1.0)
+    # IoU is symmetric: HISA with DSA is DSA with HISA.
+    assert mean["dsa", "all", "iou_running"] == mean[hisa, "all", "iou"]
+    assert mean[hisa, "beyond", "iou"][0] < 1
+    assert mean[labels[2], "all", "iou_running"][0] < 1
+    assert {one["indexer"] for one in found["needles"]} == set(labels)
+    floor = {(one["indexer"], one["metric"]): one["mean"] for one in found["noise_floor"]}
+    for label in labels:
+        assert floor[label, "noise_fp8"] <= floor[label, "noise_f32"] <= 1
+    assert floor[hisa, "noise_run"] > 0.999
+    assert ("dsa", "noise_run") not in floor
+    lines = (tmp_path / "run" / "samples.jsonl").read_text("utf-8").splitlines()
+    for record in map(json.loads, lines):
+        if record["indexer"] == hisa:
+            visible = record["details"]["visible"]
+            for layer in record["details"]["layers"]:
+                inside_range = [iou for iou, n in zip(layer["iou"], visible, strict=True) if n <= 256]
+                assert inside_range
+                assert set(inside_range) == {1.0}
+
+    again = inside(*run, "--no-report")
+    assert f"the model ran with {hisa}" in again.stdout
+    assert "IoU with own" in again.stdout
+    assert (tmp_path / "run" / "samples.jsonl").read_text("utf-8").splitlines() == lines
+    other = inside(*run[:-4], "--out", "run")
+    assert other.returncode == 2
+    assert "run holds another run" in other.stderr
 
 
 def test_a_context_that_fails_is_told_and_tried_again(

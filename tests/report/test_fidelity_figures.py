@@ -82,7 +82,9 @@ def test_rows_that_are_not_there_are_said_to_be_missing() -> None:
     made = scoped(rows(["hisa"], 2, [4096]).assign(beyond=False))
     data = figures(made, ["indexer", "layer", "length", "scope"], ["iou"], percentile=False)
     with house_style():
-        figure = draw_by_layer(["hisa"], data)
+        figure = draw_by_layer(["hisa"], data, MANY[-1])
+        assert_legible(figure)
+    assert figure.get_supxlabel().replace("\n", " ").endswith(f"the model ran with {MANY[-1]}")
     assert [text.get_text() for text in figure.axes[1].texts] == ["no such rows"]
 
 

@@ -1,7 +1,8 @@
-"""What every layer's indexer sees of some rows of a prompt, taken from a prefill with flat DSA.
+"""What every layer's indexer sees of some rows of a prompt, taken from a prefill with one indexer.
 
-All selections are compared on these same inputs, so that an early layer's choice does not change what a later
-one is asked.
+That one runs the model; others select on the same inputs and change nothing of what a later layer is asked.
+Beside the model's caches the rows alone are held: of each layer R (H D + H + N + k) numbers for R rows of H
+heads of D and N tokens, never rows times rows.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from hisa_eval.fidelity.frame import Frame
+from hisa_eval.indexers.base import Indexer
 from hisa_eval.indexers.dsa import DsaIndexer
 from hisa_eval.models.transformers_dsa.cache import SequenceCache
 from hisa_eval.models.transformers_dsa.runtime import Runtime
@@ -32,6 +34,7 @@ def capture_frames(
     rows: Sequence[int],
     *,
     chunk: int,
+    indexer: Indexer | None = None,
     attention: bool = True,
     evidence: Sequence[int] = (),
 ) -> list[Frame]:
@@ -43,6 +46,7 @@ def capture_frames(
         tokens: The prompt.
         rows: Positions, ascending.
         chunk: Tokens of a prefill chunk.
+        indexer: Runs the model; flat DSA by default.
         attention: Also compute the rows' dense attention, mean over heads: rows times context values a
             layer.
         evidence: Positions of the tokens that hold the answer.
@@ -51,7 +55,7 @@ def capture_frames(
         A frame for each layer.
     """
     device = next(model.parameters()).device
-    runtime.begin(DsaIndexer())
+    runtime.begin(indexer or DsaIndexer())
     cache, masks = SequenceCache(model.config.kv_lora_rank), placeholder_masks(device)
     taken = _Taken(runtime, len(tokens))
     try:
@@ -71,13 +75,13 @@ def capture_frames(
                 use_cache=True,
             )
     finally:
-        runtime.watcher = runtime.attention_watcher = runtime.first_row = None
+        runtime.watcher = runtime.attention_watcher = runtime.taker = runtime.first_row = None
     ends = torch.tensor(rows, dtype=torch.int32, device=device) + 1
     return [taken.frame(layer, ends, tuple(evidence)) for layer in sorted(taken.keys)]
 
 
 class _Taken:
-    """Collects queries, gates, keys and attention of a prefill, chunk by chunk."""
+    """Collects queries, gates, keys, selections and attention of a prefill, chunk by chunk."""
 
     def __init__(self, runtime: Runtime, length: int) -> None:
         self._runtime = runtime
@@ -90,9 +94,12 @@ class _Taken:
 
         def watch(layer: int, q: Tensor, k: Tensor, weights: Tensor, _ends: Tensor) -> None:
             self.keys[layer] = k
-            parts = self._parts.setdefault(layer, {"q": [], "weights": [], "attention": []})
+            parts = self._parts.setdefault(layer, {"q": [], "weights": [], "used": [], "attention": []})
             parts["q"].append(q[inside].clone())
             parts["weights"].append(weights[inside].clone())
+
+        def take(layer: int, chosen: Tensor) -> None:
+            self._parts[layer]["used"].append(chosen[inside].clone())
 
         def attend(layer: int, rows: Callable[[Tensor], Tensor], latents: Tensor, scale: float) -> None:
             for at in range(0, len(inside), _TILE):
@@ -102,7 +109,7 @@ class _Taken:
                 wide[:, : shares.shape[1]] = shares
                 self._parts[layer]["attention"].append(wide)
 
-        self._runtime.watcher = watch
+        self._runtime.watcher, self._runtime.taker = watch, take
         self._runtime.attention_watcher = attend if attention and len(inside) else None
 
     def frame(self, layer: int, ends: Tensor, evidence: tuple[int, ...]) -> Frame:
@@ -117,7 +124,14 @@ class _Taken:
             ends,
             attention,
             evidence,
+            used=_stacked(parts["used"]) if parts["used"] else None,
         )
+
+
+def _stacked(parts: Sequence[Tensor]) -> Tensor:
+    """Selections of several chunks as one `[R, W]`, the narrower ones filled up with −1."""
+    width = max(one.shape[1] for one in parts)
+    return torch.cat([torch.nn.functional.pad(one, (0, width - one.shape[1]), value=-1) for one in parts])
 
 
 def _dense(q: Tensor, latents: Tensor, ends: Tensor, scale: float) -> Tensor:

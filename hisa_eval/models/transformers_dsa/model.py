@@ -156,15 +156,22 @@ class TransformersModel:
         )
 
     def capture(
-        self, sample: Sample, *, rows: int, seed: int | str = 0, attention: bool = True
+        self,
+        sample: Sample,
+        *,
+        rows: int,
+        seed: int | str = 0,
+        attention: bool = True,
+        indexer: Indexer | None = None,
     ) -> list[Frame]:
-        """What each layer's indexer sees of sampled rows of a prompt, after flat DSA in the layers before.
+        """What each layer's indexer sees of sampled rows of a prompt, after `indexer` in the layers before.
 
         Args:
             sample: The prompt.
             rows: Rows drawn, spread evenly over the prompt; its last one comes besides.
             seed: Decides the draw.
             attention: Also keep the rows' dense attention.
+            indexer: Runs the model; flat DSA by default.
 
         Raises:
             CellError: out of memory, or longer than the model's context.
@@ -180,6 +187,7 @@ class TransformersModel:
                 tokens,
                 spread_rows(len(tokens), rows, seed),
                 chunk=_chunk(self._device),
+                indexer=indexer,
                 attention=attention,
                 evidence=evidence,
             )

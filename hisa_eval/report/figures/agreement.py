@@ -24,12 +24,13 @@ _KINDS: tuple[tuple[str, Any, str], ...] = (
 )
 
 
-def draw_by_layer(labels: Sequence[str], data: pd.DataFrame) -> Figure:
+def draw_by_layer(labels: Sequence[str], data: pd.DataFrame, run_with: str = "dsa") -> Figure:
     """IoU over layers: a column for each length, a row for each set of rows.
 
     Args:
         labels: Indexers to draw.
         data: IoU figures by `indexer`, `layer`, `length` and `scope`.
+        run_with: The indexer that ran the model.
     """
     lengths = _spread(sorted(int(one) for one in data["length"].unique()))
     layers = sorted(int(one) for one in data["layer"].unique())
@@ -49,17 +50,20 @@ def draw_by_layer(labels: Sequence[str], data: pd.DataFrame) -> Figure:
                 axes.set_ylabel(f"IoU with DSA\n{meaning}")
         panels[0][column].set_title(length_label(length), loc="left")
         panels[1][column].set_xlabel("layer")
-    _legend(figure, styles, data)
+    _legend(figure, styles, data, run_with)
     return figure
 
 
-def draw_by_length(labels: Sequence[str], lengths: Sequence[int], data: pd.DataFrame) -> Figure:
+def draw_by_length(
+    labels: Sequence[str], lengths: Sequence[int], data: pd.DataFrame, run_with: str = "dsa"
+) -> Figure:
     """IoU over the context length: a column for each layer, or one of all where there are many.
 
     Args:
         labels: Indexers to draw.
         lengths: All lengths of the run.
         data: IoU figures by `indexer`, `layer`, `length` and `scope`; `layer` −1 stands for all pooled.
+        run_with: The indexer that ran the model.
     """
     layers = sorted(int(one) for one in data["layer"].unique() if one >= 0)
     shown = layers if 1 < len(layers) <= MOST_PANELS else [-1]
@@ -79,7 +83,7 @@ def draw_by_length(labels: Sequence[str], lengths: Sequence[int], data: pd.DataF
                 axes.set_ylabel(f"IoU with DSA\n{meaning}")
         panels[0][column].set_title(f"layer {layer}" if layer >= 0 else "all layers", loc="left")
         panels[1][column].set_xlabel("context length (tokens)")
-    _legend(figure, styles, data)
+    _legend(figure, styles, data, run_with)
     return figure
 
 
@@ -170,7 +174,7 @@ def _handles(styles: dict[str, Style]) -> list[Line2D]:
     ]
 
 
-def _legend(figure: Figure, styles: dict[str, Style], data: pd.DataFrame) -> None:
+def _legend(figure: Figure, styles: dict[str, Style], data: pd.DataFrame, run_with: str) -> None:
     kinds = [Line2D([], [], color=INK, linestyle=dash, linewidth=1.1, label=text) for _, dash, text in _KINDS]
     fitted_legend(figure, [*_handles(styles), *kinds], "upper")
     counts = data[data["scope"] == "all"]
@@ -178,7 +182,8 @@ def _legend(figure: Figure, styles: dict[str, Style], data: pd.DataFrame) -> Non
         few, many = int(counts["n_rows"].min()), int(counts["n_rows"].max())
         rows = f"{few:,}" if few == many else f"{few:,} to {many:,}"
         contexts = int(counts["n_contexts"].max())
-        note_below(figure, f"{rows} rows of {contexts} context{'s' if contexts != 1 else ''} a point")
+        ran = "" if run_with == "dsa" else f"; the model ran with {run_with}"
+        note_below(figure, f"{rows} rows of {contexts} context{'s' if contexts != 1 else ''} a point{ran}")
 
 
 def _spread(lengths: Sequence[Any]) -> list[int]:
