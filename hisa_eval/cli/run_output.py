@@ -34,7 +34,7 @@ def show_settings(settings: RunSettings, sources: Mapping[str, str], as_json: bo
         return
     rows = []
     for name, value in values.items():
-        if name == "lengths":
+        if name == "lengths" and value is not None:
             text = ", ".join(format_length(length) for length in value)
         elif name == "depths":
             text = ", ".join(f"{depth:g} %" for depth in value)
