@@ -128,7 +128,7 @@ def execute_fidelity(
             keys = {one.label: _key(run, place, facts, one) for one in indexers}
             missing = [one for one in indexers if not store.done(keys[one.label])]
             outcome.n_reused += len(indexers) - len(missing)
-            for record in _compare(run, place, missing):
+            for record in compare_on(run, place, missing):
                 label = record["indexer"]
                 store.append({**facts, **record, "key": keys[label]})
                 if record["status"] == "failed":
@@ -174,7 +174,7 @@ def _key(run: PlannedFidelity, place: Place, facts: Mapping[str, Any], indexer: 
     )
 
 
-def _compare(run: PlannedFidelity, place: Place, indexers: list[Indexer]) -> list[dict[str, Any]]:
+def compare_on(run: PlannedFidelity, place: Place, indexers: list[Indexer]) -> list[dict[str, Any]]:
     """Records of some indexers on one context; the inputs are made once for all of them."""
     if not indexers:
         return []
