@@ -76,6 +76,13 @@ def plan_fidelity(settings: FidelitySettings) -> PlannedFidelity:
     who = settle(settings)
     flat = [one for one in who.indexers if one.name == "dsa"] or [indexer_registry.parse("dsa")]
     others = [one for one in who.indexers if one.name != "dsa"]
+    for one in others:
+        if getattr(one, "takes_over", False):
+            raise UserError(
+                f"{one.label} takes selections over from other layers or steps, which a comparison of single "
+                "ones cannot see",
+                "ask a model with it: hisa-eval niah --indexer dsa,... compares it where it runs",
+            )
     who = Answerer(who.model, who.device, who.dtype, who.topk, (*flat, *others))
     return PlannedFidelity(settings, who, source_of(settings, who.device, who.dtype, who.topk))
 
