@@ -1,18 +1,63 @@
-"""`hisa-eval latency`: what flat and hierarchical selection cost, stage by stage."""
+"""`hisa-eval latency`: what flat and hierarchical selection cost, stage by stage or in whole answers."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from hisa_eval.cli import options
+from hisa_eval.cli.latency_modes import given, measure_end_to_end, redraws_end_to_end, refuse_strangers
+from hisa_eval.config.defaults import END_TO_END
 
-SHAPE = "Shape"
+SHAPE = "Shape of a selection"
+WHOLE = "Whole answers (--end-to-end)"
+
+
+def _whole(name: str, text: str, metavar: str, shown: str | None = None) -> Any:
+    return options.option(name, text, WHOLE, metavar, shown, END_TO_END)
 
 
 def latency(
+    context: typer.Context,
+    end_to_end: Annotated[
+        bool,
+        typer.Option(
+            "--end-to-end",
+            help="Time whole answers of a model in place of its selections.",
+            rich_help_panel=WHOLE,
+        ),
+    ] = False,
+    indexer: Annotated[
+        str | None,
+        _whole("indexer", "Who selects, side by side with flat DSA, options inline.", "LIST"),
+    ] = None,
+    repetitions: Annotated[
+        int | None,
+        _whole("repetitions", "Timed answers of everybody at every length.", "N", "5, on a CPU 3"),
+    ] = None,
+    max_new_tokens: Annotated[
+        int | None,
+        _whole("max_new_tokens", "Tokens of every answer.", "N", "128, on a CPU 32"),
+    ] = None,
+    stock: Annotated[
+        bool | None,
+        typer.Option(
+            "--stock/--no-stock",
+            help="Also time transformers' own model, unchanged.",
+            rich_help_panel=WHOLE,
+            show_default="on a CPU",
+        ),
+    ] = None,
+    spread: Annotated[
+        str | None, _whole("spread", "one GPU, or layers: some on each of several.", "HOW")
+    ] = None,
+    seed: Annotated[int | None, _whole("seed", "Decides the prompts.", "N")] = None,
+    resume: options.Resume = True,
+    config: options.Config = None,
+    threads: options.Threads = None,
+    show_config: options.ShowConfig = False,
     lengths: Annotated[
         str | None,
         typer.Option(
@@ -63,11 +108,23 @@ def latency(
     dtype: Annotated[
         str,
         typer.Option(
-            "--dtype", help="Of queries and keys: fp8, bf16 or f32.", metavar="NAME", rich_help_panel=SHAPE
+            "--dtype",
+            help="Of queries and keys: fp8, bf16 or f32; of a model with --end-to-end: auto, bf16 or f32.",
+            metavar="NAME",
+            rich_help_panel=SHAPE,
+            show_default="fp8, auto",
         ),
     ] = "fp8",
     topk: Annotated[
-        int, typer.Option("--topk", help="Token budget k.", min=1, metavar="K", rich_help_panel=SHAPE)
+        int,
+        typer.Option(
+            "--topk",
+            help="Token budget k.",
+            min=1,
+            metavar="K",
+            rich_help_panel=SHAPE,
+            show_default="2048, a model's own",
+        ),
     ] = 2048,
     block_size: Annotated[
         int, typer.Option("--block-size", help="Tokens a block.", min=1, metavar="N", rich_help_panel=SHAPE)
@@ -93,7 +150,10 @@ def latency(
     model: Annotated[
         str,
         typer.Option(
-            "--model", help="Whose, with --dump-inputs.", metavar="NAME", rich_help_panel=options.MODEL
+            "--model",
+            help="Who answers, or whose inputs: hisa-eval list models, a folder or OWNER/NAME.",
+            metavar="NAME",
+            rich_help_panel=options.MODEL,
         ),
     ] = "nano",
     layer: Annotated[
@@ -110,10 +170,10 @@ def latency(
         Path | None,
         typer.Option(
             "--out",
-            help="Folder of the results, new or empty.",
+            help="Folder of the results, new or empty; an unfinished end-to-end measurement is taken up.",
             metavar="DIR",
             rich_help_panel=options.RUN,
-            show_default="results/latency-<time>",
+            show_default="results/latency-<time>, results/end-to-end-<time>-<hash>",
         ),
     ] = None,
     from_dir: Annotated[
@@ -133,6 +193,10 @@ def latency(
     Every choice is first held against the f32 reference; what fails is RED and has no time. On a GPU the
     kernels are timed, on a CPU the reference operators at small sizes; peers by kernels/benchmarks.
 
+    With --end-to-end whole answers of a model: time to first token, time per token, throughput, peak memory
+    and the break-even length, indexers taking turns. Where an indexer must select as flat DSA does, its
+    tokens must be flat DSA's, or it is RED and has no time.
+
     \b
     Examples
       hisa-eval latency
@@ -140,7 +204,35 @@ def latency(
       hisa-eval latency --dump-inputs nano.safetensors --lengths 64k --layer 1 --queries 4096
       hisa-eval latency --inputs nano.safetensors --lengths 8k..64k
       hisa-eval latency --from results/reference/h200-kernels
+      hisa-eval latency --end-to-end
+      hisa-eval latency --end-to-end --indexer hisa,hisa:block_size=64,misa --lengths 4k..64k
     """
+    if from_dir is None:
+        refuse_strangers(context, end_to_end=end_to_end)
+    elif redraws_end_to_end(from_dir, as_json=as_json):
+        return
+    if end_to_end:
+        flags: dict[str, Any] = {
+            "lengths": lengths,
+            "repetitions": repetitions,
+            "max_new_tokens": max_new_tokens,
+            "stock": stock,
+            "spread": spread,
+            "indexer": indexer,
+            "seed": seed,
+            **given(context, {"model": model, "device": device, "dtype": dtype, "topk": topk}),
+        }
+        measure_end_to_end(
+            flags,
+            out,
+            config=config,
+            resume=resume,
+            threads=threads,
+            show_config=show_config,
+            quiet=quiet,
+            as_json=as_json,
+        )
+        return
     from hisa_eval.cli.latency_output import make_teller, show_dump, show_latency
     from hisa_eval.config.grammar import parse_lengths
     from hisa_eval.latency.settings import LENGTHS, checked_device, latency_settings

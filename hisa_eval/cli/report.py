@@ -32,6 +32,7 @@ def report(
     from hisa_eval.cli.output import print_json, print_note
     from hisa_eval.errors import UserError
     from hisa_eval.report import build_report
+    from hisa_eval.report.end_to_end import is_end_to_end
     from hisa_eval.report.fidelity_rows import is_comparison
 
     sweeps = [(path / "sweep.json").is_file() for path in dirs]
@@ -41,6 +42,16 @@ def report(
         if not all(sweeps) or out is not None:
             raise UserError("sweeps are drawn by themselves", "name them alone, without --out")
         redraw_sweeps(dirs, as_json=as_json)
+        return
+    if any(map(is_end_to_end, dirs)):
+        from hisa_eval.cli.end_to_end_output import redraw_end_to_end
+
+        if not all(map(is_end_to_end, dirs)) or out is not None:
+            raise UserError(
+                "runs of hisa-eval latency --end-to-end are drawn by themselves",
+                "name them alone, without --out",
+            )
+        redraw_end_to_end(dirs, as_json=as_json)
         return
     if any(map(is_comparison, dirs)):
         from hisa_eval.cli.fidelity_output import redraw

@@ -34,7 +34,7 @@ def show_settings(settings: RunSettings, sources: Mapping[str, str], as_json: bo
         return
     rows = []
     for name, value in values.items():
-        if name == "lengths":
+        if name == "lengths" and value is not None:
             text = ", ".join(format_length(length) for length in value)
         elif name == "depths":
             text = ", ".join(f"{depth:g} %" for depth in value)
@@ -110,7 +110,7 @@ def show_forecast(run: PlannedRun, folder: Folder, as_json: bool) -> None:
                 row["indexer"],
                 str(row["samples"]),
                 f"{row['tokens']:,}",
-                _memory(row["memory_bytes"], free),
+                memory_text(row["memory_bytes"], free),
                 format_seconds(row["seconds"]),
             ]
             for row in rows
@@ -121,7 +121,7 @@ def show_forecast(run: PlannedRun, folder: Folder, as_json: bool) -> None:
     length, label, seconds = timed
     print(
         f"times follow from one sample of {format_length(length)} with {label}, which took "
-        f"{format_seconds(seconds)} here; free memory: {_memory(free, None)}"
+        f"{format_seconds(seconds)} here; free memory: {memory_text(free, None)}"
     )
     print(f"would {'resume' if folder.resumed else 'write to'} {folder.path}; nothing was written")
 
@@ -185,7 +185,8 @@ def show_results(
         print_note(f"{done}; {again} the report: hisa-eval report {shlex.quote(str(folder.path))}")
 
 
-def _memory(used: int | None, free: int | None) -> str:
+def memory_text(used: int | None, free: int | None) -> str:
+    """Memory in MiB, with a word where it is more than is free."""
     if used is None:
         return "unknown"
     text = f"{used / MIB:,.0f} MiB"

@@ -85,6 +85,7 @@ def sweep(
     config: options.Config = None,
     threads: options.Threads = None,
     allow_failures: options.AllowFailures = False,
+    dry_run: options.DryRun = False,
     show_config: options.ShowConfig = False,
     quiet: options.Quiet = False,
     as_json: options.Json = False,
@@ -99,9 +100,12 @@ def sweep(
       hisa-eval sweep
       hisa-eval sweep --block-size 32,64,128 --num-blocks 32,64,128 --ratio none --lengths 16k,32k
       hisa-eval sweep --budgets 512,1024,2048 --indexer hisa-multi,hisa-overlap,hisa-adaptive
+      hisa-eval sweep --budgets 512,2048 --dry-run
       hisa-eval sweep --no-accuracy --pooling mean,max --forced none,first_last
     """
+    from hisa_eval.cli.needs import show_needs
     from hisa_eval.cli.run_output import show_settings
+    from hisa_eval.cli.sweep_forecast import show_sweep_forecast
     from hisa_eval.cli.sweep_output import carry_out_sweep
     from hisa_eval.config.layers import layer
     from hisa_eval.config.sweep import sweep_settings
@@ -134,6 +138,10 @@ def sweep(
     settings = sweep_settings(merged.values, merged.sources)
     if show_config:
         show_settings(settings, merged.sources, as_json)
+        return
+    if dry_run:
+        if not show_needs(settings.model, settings.lengths, merged.engine, as_json):
+            show_sweep_forecast(plan_sweep(settings), out, threads=threads, quiet=quiet, as_json=as_json)
         return
     failed = carry_out_sweep(plan_sweep(settings), out, threads=threads, quiet=quiet, as_json=as_json)
     if failed and not allow_failures:

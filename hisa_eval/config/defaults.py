@@ -106,5 +106,15 @@ SWEEP: dict[str, Any] = {
 }
 """The same of `hisa-eval sweep`."""
 
+END_TO_END: dict[str, Any] = {
+    "lengths": None,
+    "repetitions": None,
+    "max_new_tokens": None,
+    "stock": None,
+    **_ANSWERER,
+    "probe": False,
+}
+"""The same of `hisa-eval latency --end-to-end`; None leaves it to the device."""
+
 RESULTS = "results"
 """Folder that runs land in unless `--out` names one."""

@@ -32,6 +32,8 @@ BUILTIN: Mapping[str, str] = {
     "hisa-adaptive": "hisa_eval.indexers.hisa_adaptive:HisaAdaptiveIndexer",
     "hisa-exact": "hisa_eval.indexers.hisa_exact:HisaExactIndexer",
     "misa": "hisa_eval.indexers.misa:MisaIndexer",
+    "index-cache": "hisa_eval.indexers.index_cache:IndexCacheIndexer",
+    "step-reuse": "hisa_eval.indexers.step_reuse:StepReuseIndexer",
 }
 """Found without an installed distribution too, so that a source tree runs as it is."""
 

@@ -83,6 +83,13 @@ def plan_fidelity(settings: FidelitySettings) -> PlannedFidelity:
     who = settle(settings)
     flat = [one for one in who.indexers if one.name == "dsa"] or [indexer_registry.parse("dsa")]
     others = [one for one in who.indexers if one.name != "dsa"]
+    for one in others:
+        if getattr(one, "takes_over", False):
+            raise UserError(
+                f"{one.label} takes selections over from other layers or steps, which a comparison of single "
+                "ones cannot see",
+                "ask a model with it: hisa-eval niah --indexer dsa,... compares it where it runs",
+            )
     who = Answerer(who.model, who.device, who.dtype, who.topk, (*flat, *others))
     runner = next((one for one in who.indexers if one.label == runner.label), flat[0])
     source = source_of(settings, who.device, who.dtype, who.topk, runner)
@@ -137,7 +144,7 @@ def execute_fidelity(
             keys = {one.label: _key(run, place, facts, one) for one in indexers}
             missing = [one for one in indexers if not store.done(keys[one.label])]
             outcome.n_reused += len(indexers) - len(missing)
-            for record in _compare(run, place, missing):
+            for record in compare_on(run, place, missing):
                 label = record["indexer"]
                 store.append({**facts, **record, "key": keys[label]})
                 if record["status"] == "failed":
@@ -183,7 +190,7 @@ def _key(run: PlannedFidelity, place: Place, facts: Mapping[str, Any], indexer: 
     )
 
 
-def _compare(run: PlannedFidelity, place: Place, indexers: list[Indexer]) -> list[dict[str, Any]]:
+def compare_on(run: PlannedFidelity, place: Place, indexers: list[Indexer]) -> list[dict[str, Any]]:
     """Records of some indexers on one context; the inputs are made once for all of them."""
     if not indexers:
         return []

@@ -30,6 +30,7 @@ CASES = [
     ("missing file", ["--inputs", "none.safetensors"], "does not exist"),
     ("unknown precision", ["--precisions", "fp4"], "fp4"),
     ("no rows", ["--rows", "0"], "--rows 0"),
+    ("taken over", ["--indexer", "hisa,index-cache"], "index-cache takes selections over"),
     ("unknown indexer", ["--indexer", "hsia"], "did you mean 'hisa'"),
     ("budget that cannot be filled", ["--indexer", "hisa:num_blocks=2"], "cannot fill k"),
     ("unknown runner", ["--run-with", "hsia"], "did you mean 'hisa'"),

@@ -84,3 +84,24 @@ def test_a_sweep_resumes_and_names_its_fronts(inside: Command, tmp_path: Path) -
     other = inside("sweep", *SMALL, "--rows", "7", "--out", "run")
     assert other.returncode == 2
     assert "holds another sweep" in other.stderr
+
+
+def test_a_dry_run_counts_and_writes_nothing(inside: Command, tmp_path: Path) -> None:
+    done = inside("sweep", *SMALL, "--lengths", "600,1200", "--dry-run", "--json")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert len(found["variants"]["64"]) == 6
+    assert [one["variant"] for one in found["left_out"]] == ["hisa:block_size=16,num_blocks=2 at k = 64"]
+    compared = {one["length"]: one for one in found["lines"] if one["part"] == "compared"}
+    asked = [one for one in found["lines"] if one["part"] == "asked"]
+    assert {length: one["results"] for length, one in compared.items()} == {600: 6, 1200: 6}
+    assert compared[1200]["tokens"] == 1200
+    assert compared[1200]["seconds"] > compared[600]["seconds"] > 0
+    assert len(asked) == found["cells"] == 12
+    assert all(one["memory_bytes"] > 2**20 for one in asked)
+    assert found["results"] == sum(one["results"] for one in found["lines"]) == 24
+    assert found["seconds"] == pytest.approx(sum(one["seconds"] for one in found["lines"]), abs=0.05)
+    done = inside("sweep", *SMALL, "--no-accuracy", "--dry-run")
+    assert "0 cells, 6 results" in done.stdout
+    assert "nothing was written" in done.stdout
+    assert list(tmp_path.iterdir()) == []

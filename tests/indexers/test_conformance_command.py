@@ -60,7 +60,8 @@ def test_a_wrong_command_is_one_line(tmp_path: Path) -> None:
     assert done.returncode == pytest.ExitCode.USAGE_ERROR
     assert done.stderr.strip().splitlines() == [
         "ERROR: unknown indexer 'hsia' – did you mean 'hisa'? known: block-sparse, "
-        "dsa, hisa, hisa-adaptive, hisa-exact, hisa-multi, hisa-overlap, misa"
+        "dsa, hisa, hisa-adaptive, hisa-exact, hisa-multi, hisa-overlap, index-cache, misa, "
+        "step-reuse"
     ]
 
 

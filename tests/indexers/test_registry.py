@@ -13,8 +13,14 @@ from hisa_eval.errors import UserError
 from hisa_eval.indexers.base import Indexer
 from hisa_eval.indexers.registry import available, describe, get, parse, parse_list, split_list
 
-KNOWN = "block-sparse, dsa, hisa, hisa-adaptive, hisa-exact, hisa-multi, hisa-overlap, misa"
-ORDERED = "dsa, hisa, block-sparse, hisa-multi, hisa-overlap, hisa-adaptive, hisa-exact, misa"
+KNOWN = (
+    "block-sparse, dsa, hisa, hisa-adaptive, hisa-exact, hisa-multi, hisa-overlap, "
+    "index-cache, misa, step-reuse"
+)
+ORDERED = (
+    "dsa, hisa, block-sparse, hisa-multi, hisa-overlap, hisa-adaptive, hisa-exact, misa, "
+    "index-cache, step-reuse"
+)
 
 BLOCK_OPTIONS = {
     "block_size": st.integers(1, 4096),

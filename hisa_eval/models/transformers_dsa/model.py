@@ -22,6 +22,7 @@ from hisa_eval.models.transformers_dsa.capture import capture_frames
 from hisa_eval.models.transformers_dsa.loading import stop_ids
 from hisa_eval.models.transformers_dsa.seams import load_swapped
 from hisa_eval.models.transformers_dsa.session import Session
+from hisa_eval.models.transformers_dsa.timing import SwappedStopwatch
 from hisa_kernels.dispatch import backend_in_use
 from hisa_tasks.sample import Sample, Tokenizer
 
@@ -191,6 +192,12 @@ class TransformersModel:
                 attention=attention,
                 evidence=evidence,
             )
+
+    def stopwatch(self) -> SwappedStopwatch:
+        """Times answers of a given number of tokens: nothing is kept between two, no token ends one early."""
+        self._session.reset()
+        session = Session(self._model, self._runtime, chunk=_chunk(self._device), stop_ids=())
+        return SwappedStopwatch(session, self._device)
 
     def _check_length(self, tokens: NDArray[np.int32], sample: Sample) -> None:
         limit = self._model.config.max_position_embeddings

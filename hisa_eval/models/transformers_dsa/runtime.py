@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from hisa_eval.indexers.base import Indexer, IndexerState
+from hisa_eval.indexers.wrapped import states_of
 
 Watcher = Callable[[int, Tensor, Tensor, Tensor, Tensor], None]
 """Called with layer, `q [S, H, D]`, `k [T, D]`, `weights [S, H]` and `ends [S]` of each chunk."""
@@ -54,7 +55,7 @@ class Runtime:
     def begin(self, indexer: Indexer) -> None:
         """Start a new sequence."""
         self.indexer = indexer
-        self.states = {layer: indexer.new_state() for layer in range(self.n_layers)}
+        self.states = dict(enumerate(states_of(indexer, self.n_layers)))
 
     def truncate(self, length: int) -> None:
         """Forget every token at position `length` and later."""

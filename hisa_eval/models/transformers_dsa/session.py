@@ -46,6 +46,8 @@ class Answer:
     decode_seconds: float
     n_reused_tokens: int
     selection: dict[str, Any]
+    setup_seconds: float = 0.0
+    """The part of `decode_seconds` that the next answer is spared: making steps, recording a graph."""
 
 
 @dataclass
@@ -97,6 +99,11 @@ class Session:
         self._steppers: dict[tuple[object, ...], Stepper] = {}
         self._places: tuple[int, ...] = ()
         self._cache = SequenceCache(self._model.config.kv_lora_rank)
+        self._setup_seconds = 0.0
+        self.forget()
+
+    def forget(self) -> None:
+        """Take nothing of the last prompt over; its memory and recorded steps are kept."""
         self._prefix = _Prefix()
 
     def _reusable(self, tokens: NDArray[np.int64], settings: tuple[object, ...]) -> int:
@@ -154,9 +161,11 @@ class Session:
             self._places = self._cache.places()
         key, ends = (type(indexer), indexer.label, self._runtime.topk), (position + 1, position + limit)
         steps = self._steppers.pop(key, None)
+        began = time.perf_counter()
         if steps is None or not steps.serves(ends):
             about = (self._model, self._runtime, self._cache, self._masks, indexer, ends)
             steps = stepper(*about, capture=self.decoding == "graph")
+        self._setup_seconds = time.perf_counter() - began
         if steps is None:
             return None
         self._steppers[key] = steps
@@ -173,6 +182,7 @@ class Session:
             reason = str(error).splitlines()[0]
             warnings.warn(f"decoding without a CUDA graph, which is slow: {reason}", stacklevel=2)
             return None
+        self._setup_seconds += steps.capture_seconds
         return steps
 
     @torch.inference_mode()
@@ -199,6 +209,7 @@ class Session:
             stop_ids: Tokens that end this answer too. Where there are any, no stop token can be its first.
         """
         stops = self._stop_ids | frozenset(stop_ids)
+        self._setup_seconds = 0.0
         began = time.perf_counter()
         settings = (indexer.label, self._runtime.topk, probe, seed)
         prompt = np.asarray(tokens, dtype=np.int64)
@@ -245,6 +256,7 @@ class Session:
             decode_seconds=time.perf_counter() - prefilled,
             n_reused_tokens=reused,
             selection=selection_figures(figures, last_rows, tracker, exact) if probe else {},
+            setup_seconds=self._setup_seconds,
         )
 
     def _watch(

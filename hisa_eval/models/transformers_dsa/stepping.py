@@ -7,6 +7,7 @@ several steps run before the host looks at what they gave.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -52,6 +53,7 @@ class Stepper:
         self._selectors, self._capture = selectors, capture
         self._layers = list(selectors)
         self._graph: torch.cuda.CUDAGraph | None = None
+        self.capture_seconds = 0.0  # that the last `begin` spent on recording a graph
         device = masks[next(iter(masks))].device
         room = min(keys.shape[0] for keys in cache.indexer_keys().values())
 
@@ -83,8 +85,11 @@ class Stepper:
         """
         self._start, self._tracker = position, tracker
         self._place(token, position)
+        self.capture_seconds = 0.0
         if self._capture and self._graph is None:
+            began = time.perf_counter()
             self._graph = self._captured(token, position)
+            self.capture_seconds = time.perf_counter() - began
             self._place(token, position)
         self._evidence.zero_()
         if tracker.positions:
