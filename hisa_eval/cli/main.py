@@ -27,6 +27,7 @@ from hisa_eval.cli.output import print_error
 from hisa_eval.cli.report import report
 from hisa_eval.cli.ruler import ruler
 from hisa_eval.cli.score import score
+from hisa_eval.cli.serve import PASSED_ON, serve
 from hisa_eval.cli.show_prompt import show_prompt
 from hisa_eval.cli.sweep import sweep
 from hisa_eval.errors import UserError
@@ -46,6 +47,7 @@ app.command("longbench", rich_help_panel="Run")(longbench)
 app.command("fidelity", rich_help_panel="Run")(fidelity)
 app.command("latency", rich_help_panel="Run")(latency)
 app.command("sweep", rich_help_panel="Run")(sweep)
+app.command("serve", rich_help_panel="Run", context_settings=PASSED_ON)(serve)
 app.command("report", rich_help_panel="Read")(report)
 app.command("compare", rich_help_panel="Read")(compare)
 app.command("score", rich_help_panel="Read")(score)

@@ -90,7 +90,7 @@ class BlockSparseIndexer(BlockIndexer):
             q, k, weights, starts, ends, topk, k_scale=k_scale, checked=cache.length if cache else 0
         )
         return select_block_sparse(
-            q, k, weights, starts, ends, k_scale=k_scale, cache=cache, **self._stage_arguments(topk)
+            q, k, weights, starts, ends, k_scale=k_scale, cache=cache, **self.stage_arguments(topk)
         )
 
     def newest(self, k: Tensor, heads: int, topk: int, ends: tuple[int, int]) -> NewestSelector | None:
@@ -101,5 +101,5 @@ class BlockSparseIndexer(BlockIndexer):
         if self.options.ratio is not None:
             return None
         self.check_budget(topk)
-        options = BlockOptions(**self._stage_arguments(topk))
+        options = BlockOptions(**self.stage_arguments(topk))
         return NewestBlockSparse(k, heads, topk, options, ends=ends)

@@ -101,8 +101,12 @@ class BlockIndexer(ConfiguredIndexer):
 
         return PooledKeyCache(self.options.block_size, pooling=self.options.pooling)
 
-    def _stage_arguments(self, topk: int) -> dict[str, Any]:
-        """Keyword arguments of the block stage, as the operators take them."""
+    def stage_arguments(self, topk: int) -> dict[str, Any]:
+        """Keyword arguments of the block stage, as the operators take them.
+
+        Args:
+            topk: Token budget k.
+        """
         blocks = self.least_blocks(topk)
         return {
             "block_size": self.options.block_size,

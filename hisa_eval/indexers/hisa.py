@@ -113,7 +113,7 @@ class HisaIndexer(BlockIndexer):
             q, k, weights, starts, ends, topk, k_scale=k_scale, checked=cache.length if cache else 0
         )
         return select_hisa(
-            q, k, weights, starts, ends, topk, k_scale=k_scale, cache=cache, **self._stage_arguments(topk)
+            q, k, weights, starts, ends, topk, k_scale=k_scale, cache=cache, **self.stage_arguments(topk)
         )
 
     def newest(self, k: Tensor, heads: int, topk: int, ends: tuple[int, int]) -> NewestSelector | None:
@@ -124,5 +124,5 @@ class HisaIndexer(BlockIndexer):
         if self.options.ratio is not None:
             return None
         self.check_budget(topk)
-        options = BlockOptions(**self._stage_arguments(topk))
+        options = BlockOptions(**self.stage_arguments(topk))
         return NewestHisa(k, heads, topk, options, ends=ends)

@@ -254,6 +254,27 @@ class HisaDecoder:
         run.pool_new(keys, lengths, new_tokens, self.block_size, self.pooling, self.pooled[: keys.batch])
 
     @torch.no_grad()
+    def choose(self, q: Tensor, keys: DecodeKeys, weights: Tensor, lengths: Tensor) -> Tensor:
+        """The best blocks of each sequence, `select`'s first stage.
+
+        Args: As of `select`.
+
+        Returns:
+            Block numbers `[batch, num_blocks]` int32, ascending, −1 at the end; valid until the next step.
+
+        Raises: As of `select`.
+        """
+        _check_step(q, keys, weights, lengths, self.capacity)
+        self._check(keys)
+        run = _operators(self._backend, keys, q.shape[1], self.topk, self.block_size)
+        own = slice(keys.batch)
+        scores, counts, blocks = self._block_scores[own], self._counts[own], self._blocks[own]
+        pooled, n_forced = self.pooled[own], self._n_forced
+        run.score_blocks(q, pooled, weights, lengths, self.block_size, n_forced, scores, counts)
+        run.best_columns(scores, counts, blocks.shape[1], blocks)
+        return blocks
+
+    @torch.no_grad()
     def select(self, q: Tensor, keys: DecodeKeys, weights: Tensor, lengths: Tensor) -> Tensor:
         """The best tokens of the best blocks; equals the last row of `select_hisa` over each sequence.
 
@@ -271,16 +292,11 @@ class HisaDecoder:
             ValueError: arguments disagree.
             RuntimeError: the backend cannot run here.
         """
-        _check_step(q, keys, weights, lengths, self.capacity)
-        self._check(keys)
+        blocks = self.choose(q, keys, weights, lengths)
         run = _operators(self._backend, keys, q.shape[1], self.topk, self.block_size)
-        own, size = slice(keys.batch), self.block_size
-        block_scores, counts, blocks = self._block_scores[own], self._counts[own], self._blocks[own]
-        scores, out = self._scores[own], self._out[own]
-        run.score_blocks(q, self.pooled[own], weights, lengths, size, self._n_forced, block_scores, counts)
-        run.best_columns(block_scores, counts, blocks.shape[1], blocks)
-        run.score_chosen(q, keys, weights, lengths, blocks, size, scores)
-        run.best_tokens(scores, blocks, size, self.topk, out)
+        scores, out = self._scores[: keys.batch], self._out[: keys.batch]
+        run.score_chosen(q, keys, weights, lengths, blocks, self.block_size, scores)
+        run.best_tokens(scores, blocks, self.block_size, self.topk, out)
         return out
 
     @torch.no_grad()
