@@ -46,8 +46,8 @@ def draw_given(paths: Sequence[Path], out: Path, *, dry_run: bool, quiet: bool, 
     from hisa_eval.paper.sources import kind_of
 
     check_out(out)
+    rows = [[str(path), kind_of(path)] for path in paths]
     if dry_run:
-        rows = [[str(path), kind_of(path)] for path in paths]
         if as_json:
             print_json(
                 {"command": "paper", "dir": str(out), "runs": [{"dir": a, "kind": b} for a, b in rows]}

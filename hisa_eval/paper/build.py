@@ -148,11 +148,10 @@ def in_words(claims: Sequence[Claim]) -> list[str]:
             items = Counter(one.item for one in claims if one.verdict is verdict)
             where = ", ".join(f"{n} on {item}" for item, n in items.items())
             sentences.append(f"{counts[verdict]} of {len(claims)} statements {words}: {where}.")
-    unlike = sorted({one.setting for one in claims if "not the paper's setting" in one.setting})
+    mark = ": not the paper's setting"
+    unlike = sorted({one.setting.partition(mark)[0] for one in claims if mark in one.setting})
     if unlike:
-        sentences.append(
-            f"Measured outside the paper's setting: {'; '.join(one.split(':')[0] for one in unlike)}."
-        )
+        sentences.append(f"Measured outside the paper's setting: {'; '.join(unlike)}.")
     return sentences
 
 

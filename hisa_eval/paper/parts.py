@@ -131,7 +131,7 @@ def plan_parts(folder: Path, scale: Scale, *, device: str, seed: int) -> Plan:
         | {"indexer": _CONFIGURATIONS, "block_size": "128", "num_blocks": "64", "ratio": "none"}
         | scale.sweep
     )
-    one = FIDELITY | who | {"lengths": scale.attention, "depths": "50", "rows": 1, "indexer": "hisa"}
+    one = FIDELITY | who | {"lengths": scale.attention, "depths": "random:1", "rows": 1, "indexer": "hisa"}
     plan = Plan(
         folder,
         plan_niah(niah_settings(niah)),

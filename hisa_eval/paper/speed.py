@@ -130,15 +130,10 @@ def speedups(batch: Batch) -> pd.DataFrame:
 
 
 def _of_maker(batch: Batch, name: str, where: str) -> Batch:
-    """The hierarchical methods of one maker and its fastest flat one, as the paper's figure has them."""
+    """The methods of one maker, as the paper's figure has them; all flat ones where it has none."""
     own = [r for r in batch.records if maker(r["method"]) == name]
-    flat = min(
-        (-r["case"]["context"], float(r["total"]["ms"]), str(r["method"]))
-        for r in batch.records
-        if role(r) == "flat" and r["status"] == "ok" and (maker(r["method"]) == name or not _has_flat(own))
-    )
-    kept = tuple(r for r in batch.records if r["method"] == flat[2] or (r in own and role(r) == "hisa"))
-    return replace(batch, records=kept, title=f"{batch.title}; {where}")
+    flat = [] if _has_flat(own) else [r for r in batch.records if role(r) == "flat"]
+    return replace(batch, records=(*flat, *own), title=f"{batch.title}; {where}")
 
 
 def _has_flat(records: Sequence[dict[str, Any]]) -> bool:

@@ -23,8 +23,8 @@ import sys
 import hisa_eval.paper.parts as parts
 small = {"lengths": "600", "depths": "random:1"}
 parts.QUICK = parts.Scale(
-    niah={"lengths": "300,600", "depths": "2", "samples": 1},
-    longbench={"samples": 1, "tasks": "code"},
+    niah={"lengths": "600,700", "depths": "2", "samples": 1},
+    longbench={"samples": 1, "tasks": "label"},
     fidelity={**small, "rows": 4},
     sweep={**small, "rows": 4, "accuracy": False},
     attention="600",
@@ -47,6 +47,7 @@ def _start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
     )
 
 
+@pytest.mark.slow
 def test_parts_survive_kill_and_resume(tmp_path: Path) -> None:
     stored = tmp_path / "out" / "runs" / "niah" / "samples.jsonl"
     first = _start(tmp_path)
