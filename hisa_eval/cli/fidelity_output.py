@@ -119,29 +119,16 @@ def redraw(folders: Sequence[Path], *, quiet: bool, as_json: bool) -> None:
 
 def write_dump_of(run: PlannedFidelity, file: Path, *, as_json: bool) -> None:
     """Write the inputs of the longest context and say what they are."""
-    from hisa_eval.fidelity.dump_file import write_dump
+    from hisa_eval.run.fidelity_dump import dump_longest
 
-    place = max(run.source.places, key=lambda one: one.length)
-    run.source.open()
-    frames = run.source.frames(place)
-    facts = {
-        "source": place.task,
-        "model": run.settings.model if place.task == "fidelity/niah" else "",
-        "context": run.source.facts(place)["sample_id"],
-        "topk": run.answerer.topk,
-    }
-    write_dump(file, frames, facts)
-    written = {
-        "file": str(file),
-        **facts,
-        "layers": len(frames),
-        "rows": len(frames[0].q),
-        "keys": len(frames[0].k),
-    }
+    written = dump_longest(run, file)
     if as_json:
         print_json(written)
         return
-    print(f"{file}: {len(frames)} layers, {written['rows']} rows and {written['keys']} keys of {place.task}")
+    print(
+        f"{file}: {written['layers']} layers, {written['rows']} rows and {written['keys']} keys "
+        f"of {written['source']}"
+    )
 
 
 def _report(compared: Compared) -> tuple[dict[str, Table], list[Path]]:

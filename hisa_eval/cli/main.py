@@ -24,6 +24,7 @@ from hisa_eval.cli.listing import list_names
 from hisa_eval.cli.longbench import longbench
 from hisa_eval.cli.niah import niah
 from hisa_eval.cli.output import print_error
+from hisa_eval.cli.paper import paper
 from hisa_eval.cli.report import report
 from hisa_eval.cli.ruler import ruler
 from hisa_eval.cli.score import score
@@ -48,6 +49,7 @@ app.command("fidelity", rich_help_panel="Run")(fidelity)
 app.command("latency", rich_help_panel="Run")(latency)
 app.command("sweep", rich_help_panel="Run")(sweep)
 app.command("serve", rich_help_panel="Run", context_settings=PASSED_ON)(serve)
+app.command("paper", rich_help_panel="Run")(paper)
 app.command("report", rich_help_panel="Read")(report)
 app.command("compare", rich_help_panel="Read")(compare)
 app.command("score", rich_help_panel="Read")(score)
