@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 
 _EMBEDDED: Mapping[str, str] = {
     "nano": (
-        "Embedded byte-level DeepSeek-V3.2 of 1.9 M parameters, indexer trained by DeepSeek's recipe alone "
+        "Embedded byte-level DeepSeek-V3.2 of 2.8 M parameters, indexer trained by DeepSeek's recipe alone "
         "(KL to the attention, dense then sparse); it knows nothing but finding and copying."
     ),
     "nano-mini": (
-        "The same architecture, trained by the same recipe on the questions of the mini suite too; it finds "
+        "The same architecture with two layers, trained by the same recipe on the questions of the mini suite too; it finds "
         "needles less surely beyond 32K than nano does."
     ),
     "nano-hier": (

@@ -29,7 +29,7 @@ def lengths(text: str) -> list[int]:
     """`8k..128k` (doubling), `8k,64k`, or nothing.
 
     Raises:
-        ValueError: malformed.
+        ValueError: malformed, or below 1.
     """
     found: list[int] = []
     for item in filter(None, text.split(",")):
@@ -37,6 +37,8 @@ def lengths(text: str) -> list[int]:
         found.append(length(first))
         while doubling and found[-1] < length(last):
             found.append(found[-1] * 2)
+    if min(found, default=1) < 1:
+        raise ValueError(f"a context of {min(found)} keys measures nothing (an empty list leaves a part out)")
     return sorted(set(found))
 
 
