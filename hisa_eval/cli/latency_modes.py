@@ -8,7 +8,6 @@ from typing import Any
 
 import typer
 
-from hisa_eval.config.settings import flag_of
 from hisa_eval.errors import UserError
 
 _WHOLE_ONLY = (
@@ -52,6 +51,8 @@ def refuse_strangers(context: typer.Context, *, end_to_end: bool) -> None:
     Raises:
         UserError: one was typed.
     """
+    from hisa_eval.config.settings import flag_of
+
     for name in _SELECTION_ONLY if end_to_end else _WHOLE_ONLY:
         if not _typed(context, name):
             continue

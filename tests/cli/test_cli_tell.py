@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).parents[2]
-HEAVY = ("torch", "transformers", "pandas", "matplotlib", "scipy", "numpy")
+HEAVY = ("torch", "pydantic", "transformers", "pandas", "matplotlib", "scipy", "numpy")
 
 Command = Callable[..., Any]
 
