@@ -22,8 +22,8 @@ _EMBEDDED: Mapping[str, str] = {
         "(KL to the attention, dense then sparse); it knows nothing but finding and copying."
     ),
     "nano-mini": (
-        "The same architecture with two layers, trained by the same recipe on the questions of the mini suite "
-        "too; it finds needles less surely beyond 32K than nano does."
+        "The same architecture with two layers, trained by the same recipe on the questions of the mini "
+        "suite too; it finds needles less surely beyond 32K than nano does."
     ),
     "nano-hier": (
         "The nano model trained on with a block-level loss on pooled keys, so that block selection finds "
