@@ -109,7 +109,7 @@ def test_the_nano_model_and_a_file_of_its_inputs_agree(inside: Command, tmp_path
     assert shares
     assert all(0 < one <= 1 for one in shares)
     written = inside("fidelity", *NANO, "--dump", "x.safetensors", "--json")
-    assert json.loads(written.stdout)["layers"] == 2
+    assert json.loads(written.stdout)["layers"] == 3
     read = inside(
         *("fidelity", "--inputs", "x.safetensors", "--out", "file", "--json", "--no-report"),
         *("--topk", "128", "--indexer", "hisa:block_size=32,num_blocks=8", "--precisions", "none"),

@@ -181,7 +181,7 @@ def test_the_nano_model_answers(inside: Command, tmp_path: Path, driver: ModuleT
     for line in found:
         assert line["status"] == "ok"
         assert line["n_total_tokens"] == 4096
-        assert len(line["selection"]["layers"]) == 2
+        assert len(line["selection"]["layers"]) == 3
         assert 0 < line["n_generated"] <= 12
         assert line["finish_reason"] == ("length" if line["n_generated"] == 12 else "stop")
     *rows, totals = map(json.loads, inside("score", "run", "--json").stdout.splitlines())

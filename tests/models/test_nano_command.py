@@ -80,7 +80,7 @@ def test_selection_is_measured_and_exact_where_it_must_be(undisturbed: Path) -> 
     assert len(records) == 12
     for record in records:
         assert record["n_total_tokens"] == record["length"]
-        assert len(record["selection"]["layers"]) == 2
+        assert len(record["selection"]["layers"]) == 3
         for layer in record["selection"]["layers"]:
             if record["indexer"] == "dsa":
                 assert layer["all"]["iou_min"] == 1.0
