@@ -25,8 +25,8 @@ def test_help_is_quick_and_imports_nothing_heavy() -> None:
         f"print('heavy:', [name for name in {HEAVY!r} if name in sys.modules]); sys.exit(code)"
     )
     paths = os.pathsep.join(str(ROOT / part) for part in (".", "kernels", "tasks"))
-    taken = []
-    for _ in range(5):
+
+    def seconds(code: str) -> tuple[float, str]:
         before = os.times()
         done = subprocess.run(
             [sys.executable, "-c", code],
@@ -36,11 +36,17 @@ def test_help_is_quick_and_imports_nothing_heavy() -> None:
             check=True,
         )
         after = os.times()
-        taken.append(
-            after.children_user + after.children_system - before.children_user - before.children_system
-        )
-        assert done.stdout.splitlines()[-1] == "heavy: []"
-    assert min(taken) < 0.5
+        user = after.children_user - before.children_user
+        return user + after.children_system - before.children_system, done.stdout
+
+    taken, bare = [], []
+    for _ in range(5):
+        time, output = seconds(code)
+        taken.append(time)
+        assert output.splitlines()[-1] == "heavy: []"
+        bare.append(seconds("import typer.main, typer.rich_utils")[0])
+    # Half a second, or where that is how slow the machine is, twice what Typer's own imports take.
+    assert min(taken) < max(0.5, 2 * min(bare))
 
 
 @pytest.mark.parametrize(
