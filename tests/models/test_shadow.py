@@ -64,8 +64,8 @@ def test_the_shadow_of_the_running_indexer_is_what_the_model_attended_to(
         assert frame.used is not None
         assert len(frame.used) == len(frame.ends) == ROWS + 1
         assert lowest(choose(frame, parse(spec), TOPK), frame.used) == 1.0
-        if spec != "dsa":
-            assert lowest(choose(frame, parse("dsa"), TOPK), frame.used) < 1.0
+    if spec != "dsa":
+        assert min(lowest(choose(one, parse("dsa"), TOPK), one.used) for one in frames) < 0.9
     assert last.used is None  # Nobody needs its output, so it selected for nobody.
 
 

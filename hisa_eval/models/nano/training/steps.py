@@ -60,8 +60,17 @@ class Stepper:
     device: str
     graphs: bool
     _kinds: dict[tuple[Stage, int | None, bool], _Recorded] = field(default_factory=dict)
+    _groups: tuple[list[nn.Parameter], list[nn.Parameter]] = field(init=False)
     _stream: Any = None
     _pool: Any = None
+
+    def __post_init__(self) -> None:
+        # Backbone and indexer, whose gradients are clipped apart.
+        named = list(self.model.named_parameters())
+        self._groups = (
+            [p for n, p in named if ".indexer." not in n],
+            [p for n, p in named if ".indexer." in n],
+        )
 
     def set_rate(self, rate: float) -> None:
         """Learning rate of the next steps."""
@@ -148,16 +157,9 @@ class Stepper:
         if losses.block:
             total = total + block.sum() / len(stage.block_sizes)
         total.backward()
-        for members in self._groups():
+        for members in self._groups:
             nn.utils.clip_grad_norm_([p for p in members if p.requires_grad], 1.0)
         self.optimizer.step()
         context.losses = Losses()
         kinds = parts.pop("kinds")
         return Outcome(parts, kinds, kl.detach(), torch.stack(losses.mass).detach(), block.detach())
-
-    def _groups(self) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
-        named = list(self.model.named_parameters())
-        return (
-            [p for n, p in named if ".indexer." not in n],
-            [p for n, p in named if ".indexer." in n],
-        )
