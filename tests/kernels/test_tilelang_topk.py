@@ -113,13 +113,14 @@ SHAPES = [
 
 
 @gpu
+@pytest.mark.parametrize("chained", [False, True])
 @pytest.mark.parametrize("kind", ROWS)
 @pytest.mark.parametrize(("m", "c", "k"), SHAPES)
-def test_whole_rows(m: int, c: int, k: int, kind: str) -> None:
+def test_whole_rows(m: int, c: int, k: int, kind: str, chained: bool) -> None:
     scores = ROWS[kind](m, c)
     starts = torch.zeros(m, dtype=torch.int32, device="cuda")
     ends = torch.full_like(starts, c)
-    assert torch.equal(top_columns(scores, starts, ends, k), best(scores, starts, ends, k))
+    assert torch.equal(top_columns(scores, starts, ends, k, chained=chained), best(scores, starts, ends, k))
 
 
 @gpu
@@ -167,9 +168,9 @@ def test_a_narrow_range_anywhere(c: int) -> None:
 @pytest.mark.parametrize(
     ("width", "block", "k"), [(64, 128, 2048), (20, 16, 64), (5, 128, 64), (200, 128, 4096)]
 )
+@pytest.mark.parametrize(("m", "chained"), [(40, False), (40, True), (300, True)])
 @gpu
-def test_tokens_of_blocks(width: int, block: int, k: int) -> None:
-    m = 40
+def test_tokens_of_blocks(width: int, block: int, k: int, m: int, chained: bool) -> None:
     scores = draw(m, width * block)
     scores[draw(m, width * block, 1) > 1] = -torch.inf
     order = torch.rand(m, 512, device="cuda").argsort(1)[:, :width]
@@ -181,7 +182,7 @@ def test_tokens_of_blocks(width: int, block: int, k: int) -> None:
     column = best(scores, zero, zero + width * block, k).long()
     number = blocks.gather(1, column.clamp(min=0) // block)
     want = torch.where(column >= 0, starts[:, None] + number * block + column % block, -1)
-    assert torch.equal(top_tokens(scores, blocks, starts, block, k), want.int())
+    assert torch.equal(top_tokens(scores, blocks, starts, block, k, chained=chained), want.int())
 
 
 @gpu
@@ -194,16 +195,17 @@ def test_same_answer_every_time() -> None:
         assert all(torch.equal(first, top_columns(scores, starts, ends, k)) for _ in range(20))
 
 
+@pytest.mark.parametrize("chained", [False, True])
 @gpu
-def test_in_a_cuda_graph() -> None:
+def test_in_a_cuda_graph(chained: bool) -> None:
     starts = torch.zeros(8, dtype=torch.int32, device="cuda")
     for c, k in ((500, 64), (8192, 2048), (65536, 2048)):
         ends = torch.full_like(starts, c)
         scores, out = draw(8, c), torch.empty((8, k), dtype=torch.int32, device="cuda")
-        top_columns(scores, starts, ends, k, out=out)
+        top_columns(scores, starts, ends, k, out=out, chained=chained)
         graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(graph):
-            top_columns(scores, starts, ends, k, out=out)
+            top_columns(scores, starts, ends, k, out=out, chained=chained)
         for seed in range(3):
             scores.copy_(draw(8, c, seed + 5))
             out.fill_(1 << 30)

@@ -10,7 +10,7 @@ from hisa_kernels.checks import FP8
 from hisa_kernels.decode_keys import DecodeKeys, PagedKeys
 from hisa_kernels.tilelang.decode_pool_kernel import decode_blocks, decode_pool
 from hisa_kernels.tilelang.decode_scores_kernel import TILE, decode_tiles
-from hisa_kernels.tilelang.topk_indices import LARGEST_K, top_columns, top_tokens
+from hisa_kernels.tilelang.topk_indices import LARGEST_K, processors, top_columns, top_tokens
 
 DIMS = (32, 64, 128)
 """Head dimensions of these kernels."""
@@ -38,11 +38,6 @@ def refusal(dtype: torch.dtype, dim: int, heads: int, topk: int, block_size: int
     ):
         return f"block_size is {block_size}, not a power of two from {SMALLEST_BLOCK} to {LARGEST_BLOCK}"
     return None
-
-
-@functools.cache
-def _processors(device: torch.device) -> int:
-    return int(torch.cuda.get_device_properties(device).multi_processor_count)
 
 
 @functools.cache
@@ -94,7 +89,7 @@ def _score(
     paged = isinstance(keys, PagedKeys)
     run = decode_tiles(heads=heads, dim=dim, dtype=_name(keys.dtype), paged=paged, block_size=block_size)
     # Rounded down: one thread block too many would wait for all the others.
-    wanted = RESIDENT * _processors(q.device) // batch
+    wanted = RESIDENT * processors(q.device) // batch
     splits = max(1, min(wanted, -(-out.shape[1] // TILE)))
     chosen = _nothing(q.device, torch.int32) if blocks is None else blocks
     run(q, k, scale, weights, lengths, table, chosen, out, splits)
@@ -154,9 +149,9 @@ def score_chosen(
 
 def best_columns(scores: Tensor, counts: Tensor, k: int, out: Tensor) -> None:
     """See `hisa_kernels.reference.decode.best_columns`."""
-    top_columns(scores, _zeros(scores.device, len(scores)), counts, k, out=out)
+    top_columns(scores, _zeros(scores.device, len(scores)), counts, k, out=out, chained=True)
 
 
 def best_tokens(scores: Tensor, blocks: Tensor, block_size: int, k: int, out: Tensor) -> None:
     """See `hisa_kernels.reference.decode.best_tokens`."""
-    top_tokens(scores, blocks, _zeros(scores.device, len(scores)), block_size, k, out=out)
+    top_tokens(scores, blocks, _zeros(scores.device, len(scores)), block_size, k, out=out, chained=True)

@@ -6,6 +6,7 @@ import tilelang
 import tilelang.language as T
 
 from hisa_kernels.tilelang.build import kernel
+from hisa_kernels.tilelang.chain import lead
 
 OPTIONS = {
     tilelang.PassConfigKey.TL_DISABLE_WARP_SPECIALIZED: True,
@@ -160,10 +161,12 @@ def decode_blocks(heads: int, dim: int, dtype: str, block_size: int, forced: int
         counts: T.Tensor((batch,), "int32"),
     ):
         with T.Kernel(T.ceildiv(n_blocks, TILE), batch, threads=128) as (tile, row):
+            lead()
             thread = T.get_thread_binding()
             q_tile = T.alloc_shared((heads, dim), bf16)
             gates = T.alloc_shared((heads,), f32)
-            x_tile = T.alloc_shared((TILE, dim), f32)
+            # Rows 32 bytes longer, so that the eight rows which a warp reads at a time lie in other banks.
+            x_tile = T.alloc_shared((TILE, dim + 8), f32)
             summand = T.alloc_fragment((TILE, dim), bf16)
             acc = T.alloc_fragment((TILE, heads), f32)
             sums = T.alloc_fragment((TILE,), f32)

@@ -11,6 +11,7 @@ import tilelang
 import tilelang.language as T
 
 from hisa_kernels.tilelang.build import kernel
+from hisa_kernels.tilelang.chain import lead
 
 OPTIONS = {
     # Barriers and roles are placed by hand.
@@ -79,6 +80,7 @@ def decode_tiles(heads: int, dim: int, dtype: str, paged: bool, block_size: int,
         splits: T.int32,
     ):
         with T.Kernel(splits, batch, threads=160) as (split, row):
+            lead()
             thread = T.get_thread_binding()
             q_tile = T.alloc_shared((panels, heads, panel), dtype)
             k_tile = T.alloc_shared((stages, panels, TILE, panel), dtype)
@@ -96,16 +98,11 @@ def decode_tiles(heads: int, dim: int, dtype: str, paged: bool, block_size: int,
             lo = T.truncdiv(n + splits - 1, splits)
             n = T.min(n - split * lo, lo)
             lo = split * lo
-            if n > 0:
-                for p in T.unroll(panels):
-                    for h, d in T.Parallel(heads, panel):
-                        q_tile[p, h, d] = q[row, h, p * panel + d]
-                for h in T.Parallel(heads):
-                    gates[h] = weights[row, h]
-            T.fence_proxy_async()
-            T.sync_threads()
 
             if thread >= 128:
+                # Only the chosen blocks are of this chain's making.
+                if block_size > 0:
+                    T.pdl_sync()
                 lane = thread - 128
                 token = T.alloc_var("int32")
                 own_page = T.alloc_var("int32")
@@ -160,6 +157,14 @@ def decode_tiles(heads: int, dim: int, dtype: str, paged: bool, block_size: int,
             else:
                 acc = T.alloc_fragment((TILE, heads), f32)
                 sums = T.alloc_fragment((TILE,), f32)
+                if n > 0:
+                    for p in T.unroll(panels):
+                        for h, d in T.Parallel(heads, panel):
+                            q_tile[p, h, d] = q[row, h, p * panel + d]
+                    for h in T.Parallel(heads):
+                        gates[h] = weights[row, h]
+                T.fence_proxy_async()
+                T.sync_threads(1, 128)
                 for i in T.serial(n):
                     T.mbarrier_wait_parity(full[i % stages], i // stages % 2)
                     for c in T.unroll(panels):

@@ -8,7 +8,7 @@ from torch import Tensor
 from hisa_kernels.reference import topk_indices as reference
 from hisa_kernels.rows import Rows
 from hisa_kernels.tilelang.topk_long import BUFFER, LAST_COLUMN, topk_long
-from hisa_kernels.tilelang.topk_short import RESIDENT, VALUES, topk_short
+from hisa_kernels.tilelang.topk_short import SHAPES, SPREAD, topk_short
 from hisa_kernels.tilelang.topk_tiny import topk_tiny
 
 LARGEST_K = max(BUFFER)
@@ -19,6 +19,12 @@ MOST_COLUMNS = LAST_COLUMN + 1
 
 TINY = (1, 2, 4, 8)
 """Groups of four columns a lane of `topk_tiny`."""
+
+
+@functools.cache
+def processors(device: torch.device) -> int:
+    """Multiprocessors of a GPU."""
+    return int(torch.cuda.get_device_properties(device).multi_processor_count)
 
 
 @functools.cache
@@ -52,6 +58,7 @@ def _launch(
     widest: int,
     shift: int,
     out: Tensor | None,
+    chained: bool,
 ) -> Tensor:
     m, columns = scores.shape
     if not 1 <= k <= LARGEST_K:
@@ -79,15 +86,20 @@ def _launch(
     )
     # A kernel's first column is aligned down, to a group of four at most.
     span = columns if block_size else min(columns, widest + 3)
-    kind = {"vector": rows.shape[2], "block_size": block_size}
-    for groups in TINY:
-        if span <= 128 * groups:
-            topk_tiny(groups=groups, **kind)(*arguments)
-            return out
+    kind: dict[str, int] = {"vector": rows.shape[2], "block_size": block_size}
+    spread = chained and m <= processors(scores.device)
+    if chained:
+        kind["chained"] = True
+    else:
+        for groups in TINY:
+            if span <= 128 * groups:
+                topk_tiny(groups=groups, **kind)(*arguments)
+                return out
     most = min(size for size in BUFFER if k <= size)
-    for threads in RESIDENT:
-        if span <= VALUES * threads:
-            topk_short(threads=threads, most=min(most, VALUES * threads), **kind)(*arguments)
+    for threads, values in SPREAD if spread else SHAPES:
+        if span <= values * threads:
+            shape = {"threads": threads, "values": values, "most": min(most, values * threads)}
+            topk_short(**shape, **kind)(*arguments)
             return out
     topk_long(most=most, **kind)(*arguments)
     return out
@@ -103,6 +115,7 @@ def top_columns(
     widest: int | None = None,
     shift: int = 0,
     out: Tensor | None = None,
+    chained: bool = False,
 ) -> Tensor:
     """The best columns of each row between its bounds; never waits for the device.
 
@@ -118,12 +131,14 @@ def top_columns(
         widest: No row has more columns than this between its bounds; a hint that picks the kernel.
         shift: Added to the columns on the way out.
         out: Where the result goes `[M, k]` int32, contiguous.
+        chained: The scores, and nothing else of these but `ends` or `blocks`, come from the kernel launched
+            just before; see `hisa_kernels.tilelang.chain`.
 
     Returns:
         Columns `[M, k]` int32, ascending, −1 at the end.
     """
     widest = scores.shape[1] if widest is None else widest
-    return _launch(scores, starts, ends, wanted, None, 0, k, widest, shift, out)
+    return _launch(scores, starts, ends, wanted, None, 0, k, widest, shift, out, chained)
 
 
 def top_tokens(
@@ -135,6 +150,7 @@ def top_tokens(
     *,
     wanted: Tensor | None = None,
     out: Tensor | None = None,
+    chained: bool = False,
 ) -> Tensor:
     """The best tokens of each row's chosen blocks; never waits for the device.
 
@@ -147,11 +163,13 @@ def top_tokens(
         k: Most tokens a row, up to `LARGEST_K`.
         wanted: How many tokens each row chooses at most `[M]` int32, if fewer than k.
         out: Where the result goes `[M, k]` int32, contiguous.
+        chained: The scores, and nothing else of these but `ends` or `blocks`, come from the kernel launched
+            just before; see `hisa_kernels.tilelang.chain`.
 
     Returns:
         Absolute positions `[M, k]` int32, ascending, −1 at the end.
     """
-    return _launch(scores, starts, starts, wanted, blocks, block_size, k, scores.shape[1], 0, out)
+    return _launch(scores, starts, starts, wanted, blocks, block_size, k, scores.shape[1], 0, out, chained)
 
 
 def topk_indices(scores: Tensor, rows: Rows, topk: int) -> Tensor:

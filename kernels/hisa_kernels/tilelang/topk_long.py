@@ -9,6 +9,7 @@ from typing import Any
 import tilelang.language as T
 
 from hisa_kernels.tilelang.build import kernel
+from hisa_kernels.tilelang.chain import follow
 from hisa_kernels.tilelang.topk_parts import (
     BINS,
     HIGHEST_KEY,
@@ -274,13 +275,14 @@ def keep_tile(
     ],
     options=OPTIONS,
 )
-def topk_long(vector: int, most: int, block_size: int) -> Any:
+def topk_long(vector: int, most: int, block_size: int, chained: bool = False) -> Any:
     """Rows of any length up to `LAST_COLUMN`, one thread block a row.
 
     Args:
         vector: 4 where rows start at 16-byte boundaries, else 1.
         most: Largest k, a key of `BUFFER`.
         block_size: B where columns are the tokens of chosen blocks, 0 where they are what is wanted.
+        chained: See `hisa_kernels.tilelang.chain`.
     """
     m, groups, n_blocks = T.dynamic("m"), T.dynamic("groups"), T.dynamic("n_blocks")
     m_bounds, m_wanted, m_blocks, topk = (T.dynamic(n) for n in ("m_bounds", "m_wanted", "m_blocks", "topk"))
@@ -328,6 +330,11 @@ def topk_long(vector: int, most: int, block_size: int) -> Any:
             chosen = T.alloc_var("int32")
             word = T.alloc_local((words,), "int32")
 
+            for i in T.unroll(BINS // THREADS):
+                bins[i * THREADS + thread] = 0
+            if thread == 0:
+                counter[0] = 0
+            follow(chained)
             origin = shift
             if block_size > 0:
                 start = 0
@@ -343,10 +350,6 @@ def topk_long(vector: int, most: int, block_size: int) -> Any:
                 start = 0
                 end = 0
             base = (start // 32) * 32
-            for i in T.unroll(BINS // THREADS):
-                bins[i * THREADS + thread] = 0
-            if thread == 0:
-                counter[0] = 0
             T.sync_threads()
 
             lowest = u32(LOWEST_KEY)

@@ -5,6 +5,7 @@ from typing import Any
 import tilelang.language as T
 
 from hisa_kernels.tilelang.build import kernel
+from hisa_kernels.tilelang.chain import follow
 from hisa_kernels.tilelang.topk_parts import (
     BINS,
     LOWEST_KEY,
@@ -19,9 +20,15 @@ from hisa_kernels.tilelang.topk_parts import (
 )
 
 VALUES = 16
-"""Scores that a thread holds: four groups of four neighbouring columns."""
+"""Scores that a thread holds where there are many rows: four groups of four neighbouring columns."""
 
-RESIDENT = {128: 8, 256: 6, 512: 3}
+SHAPES = ((128, VALUES), (256, VALUES), (512, VALUES))
+"""Threads a row and scores a thread, by the columns they hold together."""
+
+SPREAD = ((128, 4), (256, 4), (512, 4), (1024, 4), (1024, 8), (1024, VALUES))
+"""The same where rows are so few that each has a multiprocessor of its own: more threads share one."""
+
+RESIDENT = {128: 8, 256: 6, 512: 3, 1024: 1}
 """Thread blocks of one multiprocessor by their threads: as many as leave each the registers it needs."""
 
 
@@ -84,24 +91,30 @@ def place_flags(
 
 @kernel(
     examples=[
-        {"threads": 512, "vector": 4, "most": 2048, "block_size": 128},
-        {"threads": 128, "vector": 1, "most": 2048, "block_size": 0},
+        {"threads": 512, "values": VALUES, "vector": 4, "most": 2048, "block_size": 128},
+        {"threads": 128, "values": VALUES, "vector": 1, "most": 2048, "block_size": 0},
+        {"threads": 256, "values": 4, "vector": 4, "most": 1024, "block_size": 0, "chained": True},
+        {"threads": 1024, "values": 8, "vector": 4, "most": 2048, "block_size": 128, "chained": True},
     ],
     options=OPTIONS,
 )
-def topk_short(threads: int, vector: int, most: int, block_size: int) -> Any:
-    """Rows of at most `threads · VALUES` columns, one thread block a row.
+def topk_short(
+    threads: int, values: int, vector: int, most: int, block_size: int, chained: bool = False
+) -> Any:
+    """Rows of at most `threads · values` columns, one thread block a row.
 
     Args:
         threads: Threads a row, a key of `RESIDENT`.
+        values: Scores a thread: 4, 8 or 16.
         vector: 4 where rows start at 16-byte boundaries, else 1.
         most: Largest k.
         block_size: B where columns are the tokens of chosen blocks, 0 where they are what is wanted.
+        chained: See `hisa_kernels.tilelang.chain`.
     """
     m, groups, n_blocks = T.dynamic("m"), T.dynamic("groups"), T.dynamic("n_blocks")
     m_bounds, m_wanted, m_blocks, topk = (T.dynamic(n) for n in ("m_bounds", "m_wanted", "m_blocks", "topk"))
     warps = threads // 32
-    n_groups = VALUES // 4
+    n_groups = values // 4
 
     @T.prim_func
     def main(
@@ -123,8 +136,8 @@ def topk_short(threads: int, vector: int, most: int, block_size: int) -> Any:
             tiles = T.alloc_shared((n_groups * warps,), "int32")
             sums = T.alloc_shared((warps,), "int32")
             found = T.alloc_shared((4,), "int32")
-            key = T.alloc_local((VALUES,), "uint32")
-            loaded = T.alloc_local((VALUES,), "float32")
+            key = T.alloc_local((values,), "uint32")
+            loaded = T.alloc_local((values,), "float32")
             base = T.alloc_local((n_groups,), "int32")
             start = T.alloc_var("int32")
             end = T.alloc_var("int32")
@@ -138,6 +151,9 @@ def topk_short(threads: int, vector: int, most: int, block_size: int) -> Any:
             flags = T.alloc_var("uint32")
             ties = T.alloc_var("uint32")
 
+            for i in T.serial(BINS // threads):
+                bins[i * threads + thread] = 0
+            follow(chained)
             origin = shift
             if block_size > 0:
                 start = 0
@@ -160,11 +176,9 @@ def topk_short(threads: int, vector: int, most: int, block_size: int) -> Any:
             else:
                 for i in T.unroll(n_groups):
                     load_group(scores, row, at + i * threads * 4, start, end, loaded, 4 * i, vector)
-            for i in T.serial(BINS // threads):
-                bins[i * threads + thread] = 0
             T.sync_threads()
 
-            for i in T.unroll(VALUES):
+            for i in T.unroll(values):
                 key[i] = key_of(loaded[i])
                 T.atomic_add(bins[as_i32(key[i] >> u32(21))], 1)
             T.sync_threads()
@@ -181,7 +195,7 @@ def topk_short(threads: int, vector: int, most: int, block_size: int) -> Any:
             elif found[2] == need:
                 need = 0
             while need > 0 and span > u32(1):
-                for i in T.unroll(VALUES):
+                for i in T.unroll(values):
                     if key[i] - lowest < span:
                         T.atomic_add(bins[as_i32((key[i] - lowest) >> digit)], 1)
                 T.sync_threads()
@@ -193,24 +207,24 @@ def topk_short(threads: int, vector: int, most: int, block_size: int) -> Any:
                 if found[2] == need:
                     need = 0
             flags = u32(0)
-            for i in T.unroll(VALUES):
+            for i in T.unroll(values):
                 if key[i] >= lowest:
                     flags = flags | u32(1 << i)
             if need > 0:
                 # More keys equal the lowest one than there is room for: the first columns get it.
                 ties = u32(0)
-                for i in T.unroll(VALUES):
+                for i in T.unroll(values):
                     if key[i] == lowest:
                         ties = ties | u32(1 << i)
                 place_flags(ties, base, n_groups, tiles, sums, warps, thread, total)
-                for i in T.unroll(VALUES):
+                for i in T.unroll(values):
                     if (ties >> u32(i)) & u32(1) == u32(1):
                         if base[i // 4] >= need:
                             flags = flags ^ u32(1 << i)
                         base[i // 4] += 1
                 T.sync_threads()
             place_flags(flags, base, n_groups, tiles, sums, warps, thread, total)
-            for i in T.unroll(VALUES):
+            for i in T.unroll(values):
                 if (flags >> u32(i)) & u32(1) == u32(1):
                     stage[base[i // 4]] = at + (i // 4) * threads * 4 + i % 4
                     base[i // 4] += 1
