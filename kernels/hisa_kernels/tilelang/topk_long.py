@@ -272,6 +272,7 @@ def keep_tile(
     examples=[
         {"vector": 4, "most": 2048, "block_size": 0},
         {"vector": 1, "most": 4096, "block_size": 128},
+        {"vector": 4, "most": 2048, "block_size": 0, "chained": True},
     ],
     options=OPTIONS,
 )
