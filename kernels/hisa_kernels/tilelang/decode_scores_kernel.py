@@ -80,13 +80,16 @@ def decode_tiles(heads: int, dim: int, dtype: str, paged: bool, block_size: int,
         splits: T.int32,
     ):
         with T.Kernel(splits, batch, threads=160) as (split, row):
-            lead()
+            # Where all keys are scored the thread blocks are busy to the end: a next kernel would be in the way.
+            if block_size > 0:
+                lead()
             thread = T.get_thread_binding()
             q_tile = T.alloc_shared((panels, heads, panel), dtype)
             k_tile = T.alloc_shared((stages, panels, TILE, panel), dtype)
             scales = T.alloc_shared((stages, TILE), f32)
             places = T.alloc_shared((stages, pieces), "int32")
             gates = T.alloc_shared((heads,), f32)
+            unused = T.alloc_shared((32,), "int32")
             full = T.alloc_barrier([64 if scaled else 32] * stages)
             empty = T.alloc_barrier([128] * stages)
             length = T.alloc_var("int32")
@@ -95,15 +98,23 @@ def decode_tiles(heads: int, dim: int, dtype: str, paged: bool, block_size: int,
 
             length = lengths[row]
             n = T.truncdiv((columns if block_size > 0 else T.min(length, columns)) + TILE - 1, TILE)
-            lo = T.truncdiv(n + splits - 1, splits)
-            n = T.min(n - split * lo, lo)
-            lo = split * lo
+            lo = T.truncdiv(split * n, splits)
+            n = T.truncdiv((split + 1) * n, splits) - lo
 
             if thread >= 128:
-                # Only the chosen blocks are of this chain's making.
-                if block_size > 0:
-                    T.pdl_sync()
                 lane = thread - 128
+                if block_size > 0:
+                    if paged:
+                        # Brings the sequence's pages into the L2 cache, a number of each sector of it.
+                        for i in T.serial(T.ceildiv(table_columns, 256 * splits)):
+                            if ((i * splits + split) * 32 + lane) * 8 < table_columns:
+                                T.ptx_cp_async(
+                                    T.access_ptr(unused[lane], "w", 1),
+                                    T.access_ptr(table[row, ((i * splits + split) * 32 + lane) * 8], "r", 1),
+                                    1,
+                                )
+                    # Only the chosen blocks are of this chain's making.
+                    T.pdl_sync()
                 token = T.alloc_var("int32")
                 own_page = T.alloc_var("int32")
                 first = T.alloc_var("int32")

@@ -85,7 +85,7 @@ def _launch(
         shift,
     )
     # A kernel's first column is aligned down, to a group of four at most.
-    span = columns if block_size else min(columns, widest + 3)
+    span = columns if block_size or chained else min(columns, widest + 3)
     kind: dict[str, int] = {"vector": rows.shape[2], "block_size": block_size}
     spread = chained and m <= processors(scores.device)
     if chained:

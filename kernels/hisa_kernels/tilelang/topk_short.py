@@ -115,6 +115,10 @@ def topk_short(
     m_bounds, m_wanted, m_blocks, topk = (T.dynamic(n) for n in ("m_bounds", "m_wanted", "m_blocks", "topk"))
     warps = threads // 32
     n_groups = values // 4
+    # Scores are loaded before it is known which of them count: one wait instead of two.
+    whole = chained and block_size == 0
+    # Tokens are looked up while the scores are on their way, where registers allow.
+    early = chained and block_size > 0 and block_size % 4 == 0
 
     @T.prim_func
     def main(
@@ -139,12 +143,14 @@ def topk_short(
             key = T.alloc_local((values,), "uint32")
             loaded = T.alloc_local((values,), "float32")
             base = T.alloc_local((n_groups,), "int32")
+            offset = T.alloc_local((n_groups,), "int32")
             start = T.alloc_var("int32")
             end = T.alloc_var("int32")
             origin = T.alloc_var("int32")
             need = T.alloc_var("int32")
             total = T.alloc_var("int32")
             at = T.alloc_var("int32")
+            place = T.alloc_var("int32")
             digit = T.alloc_var("uint32")
             span = T.alloc_var("uint32")
             lowest = T.alloc_var("uint32")
@@ -168,14 +174,27 @@ def topk_short(
             if need == 0 or end <= start:
                 start = 0
                 end = 0
-            at = (start // 4) * 4 + thread * 4
-            if at >= start and at + (n_groups - 1) * threads * 4 + 4 <= end and vector == 4:
+            at = thread * 4 if whole else (start // 4) * 4 + thread * 4
+            if whole:
+                for i in T.unroll(n_groups):
+                    load_group(scores, row, at + i * threads * 4, 0, columns, loaded, 4 * i, vector)
+                for i in T.unroll(values):
+                    place = at + i // 4 * threads * 4 + i % 4
+                    if place < start or place >= end:
+                        loaded[i] = -T.infinity("float32")
+            elif at >= start and at + (n_groups - 1) * threads * 4 + 4 <= end and vector == 4:
                 for i in T.unroll(n_groups):
                     for j in T.vectorized(4):
                         loaded[4 * i + j] = scores[row, at // 4 + i * threads, j % vector]
             else:
                 for i in T.unroll(n_groups):
                     load_group(scores, row, at + i * threads * 4, start, end, loaded, 4 * i, vector)
+            for i in T.unroll(n_groups):
+                # From a column to its token: the four columns of a group lie in one block.
+                offset[i] = 0
+                if early and at + i * threads * 4 < end:
+                    place = at + i * threads * 4
+                    offset[i] = (blocks[row, place // block_size] - place // block_size) * block_size
             T.sync_threads()
 
             for i in T.unroll(values):
@@ -226,7 +245,7 @@ def topk_short(
             place_flags(flags, base, n_groups, tiles, sums, warps, thread, total)
             for i in T.unroll(values):
                 if (flags >> u32(i)) & u32(1) == u32(1):
-                    stage[base[i // 4]] = at + (i // 4) * threads * 4 + i % 4
+                    stage[base[i // 4]] = at + (i // 4) * threads * 4 + i % 4 + offset[i // 4]
                     base[i // 4] += 1
             T.sync_threads()
             at = thread
@@ -234,7 +253,7 @@ def topk_short(
                 start = -1
                 if at < total:
                     start = stage[at]
-                    if block_size > 0:
+                    if block_size > 0 and not early:
                         start = blocks[row, start // block_size] * block_size + start % block_size
                     start += origin
                 out[row, at] = start
