@@ -80,7 +80,7 @@ def decode_tiles(heads: int, dim: int, dtype: str, paged: bool, block_size: int,
         splits: T.int32,
     ):
         with T.Kernel(splits, batch, threads=160) as (split, row):
-            # Where all keys are scored the thread blocks are busy to the end: a next kernel would be in the way.
+            # Where all keys are scored all thread blocks are busy to the end: another kernel is in the way.
             if block_size > 0:
                 lead()
             thread = T.get_thread_binding()
