@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from hisa_kernels.memory import Scratch, rows_within, temp_bytes
-from hisa_kernels.workers import spread
+from hisa_kernels.workers import spread, without_denormals
 
 CPU_GATHER_BYTES = 4 << 20
 """Gathered latents at a time on a CPU: what stays in cache between the gather and the two products."""
@@ -38,7 +38,8 @@ def sparse_mla(q: Tensor, kv: Tensor, indices: Tensor, *, scale: float, value_di
         for at in range(0, len(chosen), step):
             part = chosen[at : at + step]
             own = slice(rows.start + at, rows.start + at + len(part))
-            _attend(q[own], kv, part, None if full else part < 0, scale, out[own], scratch)
+            with without_denormals():
+                _attend(q[own], kv, part, None if full else part < 0, scale, out[own], scratch)
 
     step = CPU_ROWS if on_cpu else max(n_rows, 1)
     jobs = [slice(at, min(at + step, n_rows)) for at in range(0, n_rows, step)]
