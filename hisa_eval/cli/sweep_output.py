@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,7 +10,7 @@ import typer
 
 from hisa_eval.cli.fidelity_output import show_tables, teller
 from hisa_eval.cli.output import print_json, print_note
-from hisa_eval.run.progress import Silent
+from hisa_eval.cli.run_output import make_reporter
 from hisa_eval.run.sweep import PlannedSweep, execute_sweep, sweep_folder
 
 if TYPE_CHECKING:
@@ -37,7 +38,8 @@ def carry_out_sweep(
             print_note(text)
 
     try:
-        failed = execute_sweep(run, folder, Silent(), teller(silent=silent), phase, threads=threads)
+        reporter = partial(make_reporter, silent=silent)
+        failed = execute_sweep(run, folder, reporter, teller(silent=silent), phase, threads=threads)
     except KeyboardInterrupt:
         print_note(f"stopped; {folder} keeps what is finished, the same command resumes")
         raise typer.Exit(130) from None

@@ -181,8 +181,7 @@ def run_parts(plan: Plan, voice: Voice, *, threads: int | None = None) -> int:
     failed += execute_fidelity(plan.fidelity, place, voice.tell(), threads=threads).n_failed
     voice.phase("sweep: configurations of HISA")
     where = sweep_folder(plan.sweep, paths["sweep"])
-    quiet = voice.reporter(plan.niah)
-    failed += execute_sweep(plan.sweep, where, quiet, voice.tell(), voice.phase, threads=threads)
+    failed += execute_sweep(plan.sweep, where, voice.reporter, voice.tell(), voice.phase, threads=threads)
     for name, run in (("niah", plan.niah), ("longbench", plan.longbench)):
         voice.phase(f"{name}: {len(run.layout)} samples")
         folder = run_folder(run, paths[name])

@@ -156,7 +156,7 @@ def read_sweep(folder: Path) -> dict[str, Any]:
 def execute_sweep(
     run: PlannedSweep,
     folder: Path,
-    reporter: Reporter,
+    reporter: Callable[[PlannedRun], Reporter],
     tell: Tell,
     phase: Callable[[str], None],
     *,
@@ -167,7 +167,7 @@ def execute_sweep(
     Args:
         run: A checked sweep.
         folder: From `sweep_folder`.
-        reporter: Hears of needle runs.
+        reporter: Gives who hears of a needle run.
         tell: Hears of compared contexts.
         phase: Hears of every part.
         threads: CPU threads.
@@ -206,5 +206,5 @@ def execute_sweep(
         if part.accuracy is not None:
             phase(f"k = {part.topk}: asking for needles")
             where = run_folder(part.accuracy, folder / str(names["accuracy"]))
-            failed += execute(part.accuracy, where, reporter, threads=threads).n_failed
+            failed += execute(part.accuracy, where, reporter(part.accuracy), threads=threads).n_failed
     return failed

@@ -74,12 +74,18 @@ def test_a_sweep_resumes_and_names_its_fronts(inside: Command, tmp_path: Path) -
 
     stores = sorted((tmp_path / "run").rglob("samples.jsonl"))
     assert len(stores) == 2
-    sizes = [store.stat().st_size for store in stores]
-    lines = stores[0].read_text("utf-8").splitlines(keepends=True)
-    stores[0].write_text("".join(lines[:-1]), "utf-8")
-    assert inside("sweep", *SMALL, "--out", "run", "--quiet").returncode == 0
-    assert stores[1].stat().st_size == sizes[1]
-    assert len(stores[0].read_text("utf-8").splitlines()) == len(lines)
+    kept = []
+    for store in stores:
+        lines = store.read_text("utf-8").splitlines(keepends=True)
+        store.write_text("".join(lines[:-1]), "utf-8")
+        kept.append(lines)
+    done = inside("sweep", *SMALL, "--out", "run")
+    assert done.returncode == 0, done.stderr
+    assert f"[{len(kept[1])}/{len(kept[1])}]" in done.stderr
+    for store, lines in zip(stores, kept, strict=True):
+        now = store.read_text("utf-8").splitlines(keepends=True)
+        assert now[:-1] == lines[:-1]
+        assert len(now) == len(lines)
     assert inside("report", "run").returncode == 0
     other = inside("sweep", *SMALL, "--rows", "7", "--out", "run")
     assert other.returncode == 2
