@@ -19,6 +19,7 @@ ROOT = Path(__file__).parents[2]
 DRIVER = Path(__file__).with_name("long_driver.py")
 BOTH = pytest.mark.parametrize("architecture", [DEEPSEEK, GLM], ids=lambda one: one.prefix)
 GIB = 1 << 30
+ON_CPU = 32768
 REAL = {"index_n_heads": 32, "index_head_dim": 128, "index_topk": 2048, "kv_lora_rank": 512} | {
     "qk_rope_head_dim": 64,
     "num_attention_heads": 16,
@@ -50,6 +51,20 @@ def test_ours_takes_a_fraction_of_stock(tmp_path: Path) -> None:
     # Scores of all pairs are 4 bytes × 8 heads × 4096² and stand twice at the least.
     assert stock["peak"] - stock["before"] > 8 * 8 * 4096**2
     assert ours["peak"] - ours["before"] < 4 * 8 * 4096**2
+
+
+@BOTH
+def test_32k_tokens_on_a_cpu_where_stock_fails(tmp_path: Path, architecture: Architecture) -> None:
+    folder = save_tiny(tmp_path / "tiny", architecture, num_hidden_layers=2)
+    room = (ON_CPU, "float32", 20 * GIB)
+    ours = run(folder, "hisa:block_size=16,num_blocks=16", "cpu", *room)
+    print(f"{architecture.prefix} hisa: {ours}")
+    assert ours["peak"] - ours["before"] < GIB // 4
+    stock = run(folder, "stock", "cpu", *room)
+    print(f"{architecture.prefix} stock: {stock}")
+    # Scores of all pairs: 4 bytes × 8 index heads × 32768², 34 GB at once.
+    assert stock["failed"] is not None
+    assert str(4 * 8 * ON_CPU**2) in stock["failed"]
 
 
 @pytest.mark.gpu
