@@ -21,8 +21,8 @@ from hisa_kernels.memory import Scratch, worker_count
 
 Job = TypeVar("Job")
 
-SUBNORMAL = 1e-40
-"""A number below the smallest normal one of f32."""
+SUBNORMAL = 5e-324
+"""A number below the smallest normal one."""
 
 
 def spread(work: Callable[[Job, Scratch], None], jobs: Sequence[Job], device: torch.device) -> None:
@@ -56,7 +56,7 @@ def without_denormals() -> Iterator[None]:
 
     A processor takes many times longer over such numbers, and a sharp softmax is full of them.
     """
-    before = float(torch.tensor(SUBNORMAL) * 1.0) == 0.0
+    before = SUBNORMAL * 1.0 == 0.0
     torch.set_flush_denormal(True)
     try:
         yield
