@@ -35,10 +35,10 @@ def sparse_mla(q: Tensor, kv: Tensor, indices: Tensor, *, scale: float, value_di
         if chosen.shape[1] == 0:
             return
         step = rows_within(budget, 4 * chosen.shape[1] * max(dim, heads), len(chosen))
-        for at in range(0, len(chosen), step):
-            part = chosen[at : at + step]
-            own = slice(rows.start + at, rows.start + at + len(part))
-            with without_denormals():
+        with without_denormals():
+            for at in range(0, len(chosen), step):
+                part = chosen[at : at + step]
+                own = slice(rows.start + at, rows.start + at + len(part))
                 _attend(q[own], kv, part, None if full else part < 0, scale, out[own], scratch)
 
     step = CPU_ROWS if on_cpu else max(n_rows, 1)

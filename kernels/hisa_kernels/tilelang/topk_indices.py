@@ -131,8 +131,8 @@ def top_columns(
         widest: No row has more columns than this between its bounds; a hint that picks the kernel.
         shift: Added to the columns on the way out.
         out: Where the result goes `[M, k]` int32, contiguous.
-        chained: The scores, and nothing else of these but `ends` or `blocks`, come from the kernel launched
-            just before; see `hisa_kernels.tilelang.chain`.
+        chained: Begin while the kernel launched just before still runs, and wait for it before anything is
+            read; see `hisa_kernels.tilelang.chain`.
 
     Returns:
         Columns `[M, k]` int32, ascending, −1 at the end.
@@ -163,8 +163,8 @@ def top_tokens(
         k: Most tokens a row, up to `LARGEST_K`.
         wanted: How many tokens each row chooses at most `[M]` int32, if fewer than k.
         out: Where the result goes `[M, k]` int32, contiguous.
-        chained: The scores, and nothing else of these but `ends` or `blocks`, come from the kernel launched
-            just before; see `hisa_kernels.tilelang.chain`.
+        chained: Begin while the kernel launched just before still runs, and wait for it before anything is
+            read; see `hisa_kernels.tilelang.chain`.
 
     Returns:
         Absolute positions `[M, k]` int32, ascending, −1 at the end.
