@@ -6,10 +6,14 @@ import torch
 from torch import Tensor
 
 from hisa_kernels.memory import Scratch, rows_within, temp_bytes
+from hisa_kernels.reference.shared_latents import ROWS, attend_shared, shared_bytes
 from hisa_kernels.workers import spread, without_denormals
 
 CPU_GATHER_BYTES = 4 << 20
 """Gathered latents at a time on a CPU: what stays in cache between the gather and the two products."""
+
+CPU_SHARED_BYTES = 8 << 20
+"""The same, and the logits of it, where rows share their latents."""
 
 CPU_ROWS = 64
 
@@ -35,10 +39,18 @@ def sparse_mla(q: Tensor, kv: Tensor, indices: Tensor, *, scale: float, value_di
         if chosen.shape[1] == 0:
             return
         step = rows_within(budget, 4 * chosen.shape[1] * max(dim, heads), len(chosen))
+        at = 0
         with without_denormals():
-            for at in range(0, len(chosen), step):
-                part = chosen[at : at + step]
-                own = slice(rows.start + at, rows.start + at + len(part))
+            if on_cpu and shared_bytes(q, chosen) <= CPU_SHARED_BYTES:
+                # What the first neighbours do not share, the next ones will hardly share.
+                while at + ROWS <= len(chosen):
+                    own = slice(rows.start + at, rows.start + at + ROWS)
+                    if not attend_shared(q[own], kv, chosen[at : at + ROWS], scale, out[own], scratch):
+                        break
+                    at += ROWS
+            for first in range(at, len(chosen), step):
+                part = chosen[first : first + step]
+                own = slice(rows.start + first, rows.start + first + len(part))
                 _attend(q[own], kv, part, None if full else part < 0, scale, out[own], scratch)
 
     step = CPU_ROWS if on_cpu else max(n_rows, 1)

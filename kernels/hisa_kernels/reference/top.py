@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from hisa_kernels.memory import Scratch, inner_bytes
+from hisa_kernels.reference.top_sampled import count_by_row, marked, sampled_top, worth_sampling
 from hisa_kernels.rows import to_device
 
 LOWEST = np.finfo(np.float32).min
@@ -130,11 +131,6 @@ def _thresholds(
     return copy[:, width - limit, None]
 
 
-def _counts(flat: NDArray[np.int64], n_rows: int, width: int) -> NDArray[np.int64]:
-    """How many of the ascending positions lie in each row."""
-    return np.diff(np.searchsorted(flat, np.arange(n_rows + 1) * width))
-
-
 def _top_numpy(
     values: NDArray[np.float32],
     wanted: NDArray[np.int64],
@@ -143,22 +139,41 @@ def _top_numpy(
     mask: NDArray[np.bool_],
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     n_rows, width = values.shape
+    if limit is not None and worth_sampling(width, limit):
+        flat, counts = sampled_top(values, limit, mask)
+        if np.array_equal(counts, wanted):
+            return flat, counts
+        mask.fill(False)
+        mask.reshape(-1)[flat] = True
+        return _settled(values, wanted, limit, mask, counts)
     np.copyto(copy, values)
     np.greater_equal(values, np.maximum(_thresholds(copy, wanted, limit), LOWEST), out=mask)
     if np.count_nonzero(mask) == wanted.sum():
-        flat = np.flatnonzero(mask)
-        counts = _counts(flat, n_rows, width)
+        flat = marked(mask.reshape(-1))
+        counts = count_by_row(flat, n_rows, width)
         if np.array_equal(counts, wanted):
             return flat, counts
     else:
         counts = mask.sum(axis=1, dtype=np.int64)
+    return _settled(values, wanted, limit, mask, counts)
+
+
+def _settled(
+    values: NDArray[np.float32],
+    wanted: NDArray[np.int64],
+    limit: int | None,
+    mask: NDArray[np.bool_],
+    counts: NDArray[np.int64],
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """What is marked, once rows that hold another count than they want are chosen by the general rule."""
+    n_rows, width = values.shape
     wrong = np.flatnonzero(counts != wanted)
     group = max(1, inner_bytes(torch.device("cpu")) // (8 * width))
     for at in range(0, len(wrong), group):
         rows = wrong[at : at + group]
         mask[rows] = _choose_with_ties(values[rows], wanted[rows], limit)
-    flat = np.flatnonzero(mask)
-    return flat, _counts(flat, n_rows, width)
+    flat = marked(mask.reshape(-1))
+    return flat, count_by_row(flat, n_rows, width)
 
 
 def _choose_with_ties(
