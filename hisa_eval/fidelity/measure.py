@@ -65,8 +65,8 @@ def measure(frame: Frame, indices: Tensor, reference: Tensor, reference_scores: 
         Lists with one value a row (None where it is not defined) of `iou`, `recall`, `mass` (positive index
         score kept, over flat DSA's), `top1` (1 where the best-scored key was kept), `attention` (share of the
         dense attention that the selection holds); `kept` and `wanted` of flat DSA's keys by distance class;
-        and of the last row `evidence` (share of the answer's tokens selected), with `evidence_of_flat` (the
-        same of flat DSA).
+        and of the last row, which answers, `evidence` (share of the answer's tokens selected), with
+        `evidence_of_flat` (the same of flat DSA).
     """
     both = overlap(indices, reference)
     held = _positive(selected_scores(frame, indices)).sum(1)
