@@ -131,7 +131,7 @@ def sweep_folder(run: PlannedSweep, out: Path | None) -> Path:
         if found:
             raise UserError(
                 f"{out} holds another sweep: {found.name} is {found.old} there and {found.new} here",
-                "choose another --out, or set it back to resume that sweep; nothing was written",
+                found.mend("sweep"),
             )
     elif out.is_dir() and any(out.iterdir()):
         raise UserError(f"{out} is not empty and no sweep", "choose another --out; nothing was written")
