@@ -129,9 +129,11 @@ def fidelity(
 
     One indexer runs the model (--run-with), the others shadow it: they select and change nothing.
     IoU, recall, score mass, attention kept, top-1 hits and lost needles, on all rows and on rows that see
-    more keys than an indexer's exact range, beside the noise floor of rounding. A dump file holds, for each
-    layer L, layer.L.q (R, H, D), layer.L.k (N, D), layer.L.weights (R, H) and, if known, layer.L.attention
-    (R, N); beside them ends (R) and evidence (E), int32.
+    more keys than an indexer's exact range, beside the noise floor of rounding. A needle is lost where the
+    row that gives the first token of the answer's own text selects nothing of it: the prompt's last row, or
+    the one that reads the space behind it, where that is a token. A dump file holds, for each layer L,
+    layer.L.q (R, H, D), layer.L.k (N, D), layer.L.weights (R, H) and, if known, layer.L.attention (R, N);
+    beside them ends (R) and evidence (E), int32. Its last row is the one that answers.
 
     \b
     Examples

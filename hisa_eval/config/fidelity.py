@@ -35,7 +35,7 @@ class FidelitySettings(RunSettings):
         lengths: Context lengths in tokens, ascending.
         depths: Needle depths in per cent, ascending: with `samples`, the contexts of a length.
         samples: Contexts per length and depth; synthetic ones per length and distribution.
-        rows: Query rows compared in each context, its last one besides.
+        rows: Query rows compared in each context; the answering one comes besides.
         inputs: File of recorded inputs in place of a model's prefill.
         synthetic: Names of distributions in place of a model's prefill.
         heads: Index heads of synthetic inputs.

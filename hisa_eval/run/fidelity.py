@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from hisa_eval.indexers.base import Indexer
 
 COMMAND = "fidelity"
-VERSION = 1
+VERSION = 2
 """Rises with every change of a figure's definition."""
 
 Tell = Callable[[Place, int, int], None]
@@ -67,6 +67,7 @@ class PlannedFidelity:
             "n_planned": len(self.source.places) * len(who.indexers),
             **self.source.identity(),
             "run_with": self.runner.label,
+            "version": VERSION,
         }
 
 
@@ -268,6 +269,7 @@ def _finished(
     details = {
         "exact_below": min(indexer.exact_below(topk), 2**53),
         "visible": frames[0].ends.tolist(),
+        "lead_in": frames[0].lead_in,
         "distances": list(DISTANCES),
         "scored_keys": _scored_keys(indexer, frames, topk),
         "select_seconds": selecting,

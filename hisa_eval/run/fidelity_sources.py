@@ -259,7 +259,7 @@ class SyntheticSource:
         from hisa_eval.fidelity.synthetic import VERSION
 
         return {
-            "version": VERSION,
+            "synthetic_version": VERSION,
             "heads": self.settings.heads,
             "dim": self.settings.dim,
             "device": self.device,

@@ -121,10 +121,40 @@ def test_the_nano_model_and_a_file_of_its_inputs_agree(inside: Command, tmp_path
         ]
         for name in ("run", "file")
     }
+    # The space before the answer is a token of this model; the row that reads it is the last one.
+    for record in (*records["run"], *records["file"]):
+        assert record["details"]["lead_in"] == 1
+        assert record["details"]["visible"][-1] == 1024 - 128 + 1
     first = [r["details"]["layers"] for r in records["run"] if r["depth"] == 100]
     for mine, theirs in zip(first, (r["details"]["layers"] for r in records["file"]), strict=True):
         for one, other in zip(mine, theirs, strict=True):
             assert {**one, "noise": {}} == {**other, "noise": {}}
+
+
+def test_a_run_of_an_older_version_is_read_and_not_mixed_with(inside: Command, tmp_path: Path) -> None:
+    run = [
+        *("fidelity", "--synthetic", "spikes", "--lengths", "300", "--rows", "3", "--topk", "32"),
+        *("--indexer", "hisa:block_size=16,num_blocks=4", "--precisions", "none", "--out", "run"),
+    ]
+    assert inside(*run).returncode == 0
+    note = tmp_path / "run" / "tables" / "needles.md"
+    assert "the first token of the answer's own text" in note.read_text("utf-8")
+    manifest = json.loads((tmp_path / "run" / "manifest.json").read_text("utf-8"))
+    del manifest["settings"]["version"]
+    (tmp_path / "run" / "manifest.json").write_text(json.dumps(manifest), "utf-8")
+    lines = (tmp_path / "run" / "samples.jsonl").read_text("utf-8").splitlines()
+    old = [json.loads(line) for line in lines]
+    for record in old:
+        assert record["details"].pop("lead_in") == 0
+    (tmp_path / "run" / "samples.jsonl").write_text("".join(f"{json.dumps(one)}\n" for one in old), "utf-8")
+    done = inside(*run)
+    assert done.returncode == 2
+    assert done.stderr == (
+        "error: run holds another run: version is (not set) there and 2 here – choose another --out: "
+        "results of two versions do not mix; nothing was written\n"
+    )
+    assert inside("report", "run").returncode == 0
+    assert "the prompt's last row, even where it gives no more than a space" in note.read_text("utf-8")
 
 
 def test_a_model_that_runs_with_hisa_is_shadowed_by_the_others(inside: Command, tmp_path: Path) -> None:
