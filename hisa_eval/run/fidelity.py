@@ -85,7 +85,7 @@ def plan_fidelity(settings: FidelitySettings) -> PlannedFidelity:
     flat = [one for one in who.indexers if one.name == "dsa"] or [indexer_registry.parse("dsa")]
     others = [one for one in who.indexers if one.name != "dsa"]
     for one in others:
-        if getattr(one, "takes_over", False):
+        if getattr(one, "takes_over_from", None):
             raise UserError(
                 f"{one.label} takes selections over from other layers or steps, which a comparison of single "
                 "ones cannot see",
