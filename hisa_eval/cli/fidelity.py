@@ -140,6 +140,7 @@ def fidelity(
       hisa-eval fidelity
       hisa-eval fidelity --lengths 8k..64k --indexer hisa,hisa:num_blocks=128 --haystack ~/essays
       hisa-eval fidelity --run-with hisa --indexer hisa,block-sparse
+      hisa-eval fidelity --indexer index-cache:every=2,index-cache:over=hisa/block_size=64
       hisa-eval fidelity --dump nano.safetensors --lengths 16k --rows 256
       hisa-eval fidelity --inputs nano.safetensors
       hisa-eval fidelity --synthetic gaussian,topics --heads 64 --dim 128

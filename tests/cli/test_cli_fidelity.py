@@ -30,7 +30,9 @@ CASES = [
     ("missing file", ["--inputs", "none.safetensors"], "does not exist"),
     ("unknown precision", ["--precisions", "fp4"], "fp4"),
     ("no rows", ["--rows", "0"], "--rows 0"),
-    ("taken over", ["--indexer", "hisa,index-cache"], "index-cache takes selections over"),
+    ("steps", ["--indexer", "hisa,step-reuse"], "step-reuse acts while decoding"),
+    ("a runner over steps", ["--run-with", "step-reuse"], "hisa-eval niah, or hisa-eval sweep"),
+    ("a runner over layers", ["--run-with", "index-cache"], "attends to what another one selected"),
     ("unknown indexer", ["--indexer", "hsia"], "did you mean 'hisa'"),
     ("budget that cannot be filled", ["--indexer", "hisa:num_blocks=2"], "cannot fill k"),
     ("unknown runner", ["--run-with", "hsia"], "did you mean 'hisa'"),
@@ -155,6 +157,23 @@ def test_a_run_of_an_older_version_is_read_and_not_mixed_with(inside: Command, t
     )
     assert inside("report", "run").returncode == 0
     assert "the prompt's last row, even where it gives no more than a space" in note.read_text("utf-8")
+
+
+def test_layers_that_share_are_drawn_and_have_no_noise_floor(inside: Command, tmp_path: Path) -> None:
+    done = inside(
+        *("fidelity", "--lengths", "1k", "--depths", "50%", "--rows", "4", "--topk", "128", "--json"),
+        *("--indexer", "index-cache:every=2", "--precisions", "bf16", "--no-attention", "--out", "run"),
+    )
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert {one["indexer"] for one in found["noise_floor"]} == {"dsa"}
+    assert {one["indexer"] for one in found["needles"]} == {"dsa", "index-cache:every=2"}
+    by_layer = pd.read_csv(tmp_path / "run" / "tables" / "agreement-by-layer.csv")
+    own = by_layer[(by_layer["indexer"] != "dsa") & (by_layer["metric"] == "recall")]
+    mean = {(row["layer"], row["scope"]): row["mean"] for row in own.to_dict("records")}
+    assert mean[0, "beyond"] == mean[2, "beyond"] == 1
+    assert mean[1, "beyond"] < 0.9
+    assert "index-cache:every=2" in (tmp_path / "run" / "report.html").read_text("utf-8")
 
 
 def test_a_model_that_runs_with_hisa_is_shadowed_by_the_others(inside: Command, tmp_path: Path) -> None:
