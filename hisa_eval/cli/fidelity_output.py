@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from hisa_eval.report.fidelity_rows import Compared
     from hisa_eval.report.table import Table
     from hisa_eval.run.fidelity import Tell
-    from hisa_eval.run.fidelity_sources import Place
+    from hisa_eval.run.fidelity_place import Place
 
 SHOWN = ("agreement", "needles", "certificates", "noise-floor")
 

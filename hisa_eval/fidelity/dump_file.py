@@ -11,7 +11,7 @@ Layout (safetensors), for every recorded layer L:
     lead_in            [1] int32   optional: tokens behind the prompt that the last row has read, see `Frame`
 
 The layout of `hisa-eval latency --dump-inputs` (`q`, `k`, `weights` of one layer) is read as well.
-Metadata is text and tells people where the file comes from.
+Metadata is text and tells where the file comes from; `length` and `depth` of a context are read back.
 """
 
 from __future__ import annotations
@@ -74,6 +74,21 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[st
         raise UserError(f"cannot write {path} ({error.strerror or error})", "name another file") from error
 
 
+def read_facts(path: Path) -> dict[str, str]:
+    """The metadata of a file.
+
+    Raises:
+        UserError: it is no safetensors file.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(str(path), framework="pt") as file:
+            return dict(file.metadata() or {})
+    except (SafetensorError, OSError) as error:
+        raise _no_file(path, error) from None
+
+
 def read_dump(path: Path, *, rows: int, seed: int) -> list[Frame]:
     """The layers of a file, with at most `rows` of its rows and the last one.
 
@@ -109,7 +124,11 @@ def read_dump(path: Path, *, rows: int, seed: int) -> list[Frame]:
     except FileNotFoundError:
         raise UserError(f"{path} does not exist", "write it first: hisa-eval fidelity --dump FILE") from None
     except (SafetensorError, OSError) as error:
-        raise UserError(f"{path} is no safetensors file ({' '.join(str(error).split())})", _FIX) from None
+        raise _no_file(path, error) from None
+
+
+def _no_file(path: Path, error: Exception) -> UserError:
+    return UserError(f"{path} is no safetensors file ({' '.join(str(error).split())})", _FIX)
 
 
 def _frame(

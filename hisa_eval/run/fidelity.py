@@ -16,7 +16,8 @@ from hisa_eval.indexers import registry as indexer_registry
 from hisa_eval.run.canonical import sample_key
 from hisa_eval.run.device import device_facts, set_threads
 from hisa_eval.run.fidelity_compare import compare_on
-from hisa_eval.run.fidelity_sources import Place, Source, source_of
+from hisa_eval.run.fidelity_place import Place, Source
+from hisa_eval.run.fidelity_sources import source_of
 from hisa_eval.run.folder import Folder, choose_folder, named_folder
 from hisa_eval.run.manifest import collect_environment
 from hisa_eval.run.plan import Answerer, settle

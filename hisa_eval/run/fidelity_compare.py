@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from hisa_eval.fidelity.frame import Frame
     from hisa_eval.indexers.base import Indexer, IndexerState
     from hisa_eval.run.fidelity import PlannedFidelity
-    from hisa_eval.run.fidelity_sources import Place
+    from hisa_eval.run.fidelity_place import Place
 
 
 def compare_on(run: PlannedFidelity, place: Place, indexers: list[Indexer]) -> list[dict[str, Any]]:

@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import save_file
 
 from hisa_eval.errors import UserError
-from hisa_eval.fidelity.dump_file import read_dump, write_dump
+from hisa_eval.fidelity.dump_file import read_dump, read_facts, write_dump
 from hisa_eval.fidelity.synthetic import make_frame
 
 Q, K, W = torch.zeros(4, 2, 8), torch.zeros(32, 8), torch.zeros(4, 2)
@@ -26,6 +26,7 @@ def test_what_is_written_comes_back(tmp_path: Path) -> None:
         assert torch.equal(getattr(found[1], name), getattr(frame, name))
     assert found[0].evidence == frame.evidence
     assert [one.lead_in for one in found] == [2, 2]
+    assert read_facts(tmp_path / "deep" / "x.safetensors") == {"model": "none"}
 
 
 def test_fewer_rows_end_with_the_last(tmp_path: Path) -> None:
@@ -74,6 +75,8 @@ def test_a_file_that_is_none_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "x.safetensors").write_text("not this", encoding="utf-8")
     with pytest.raises(UserError, match="no safetensors file"):
         read_dump(tmp_path / "x.safetensors", rows=4, seed=0)
+    with pytest.raises(UserError, match="no safetensors file"):
+        read_facts(tmp_path / "x.safetensors")
     with pytest.raises(UserError, match="does not exist"):
         read_dump(tmp_path / "y.safetensors", rows=4, seed=0)
     with pytest.raises(UserError, match="is a folder"):
