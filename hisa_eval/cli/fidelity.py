@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -41,9 +40,9 @@ def fidelity(
         str | None,
         options.option(
             "inputs",
-            "Recorded inputs in place of a model: a safetensors file (--dump writes one).",
+            "Recorded inputs in place of a model: a safetensors file, or a folder of them (see --dump).",
             INPUTS,
-            "FILE",
+            "PATH",
             "none",
             FIDELITY,
         ),
@@ -68,11 +67,12 @@ def fidelity(
         options.option("dim", "Head dimension of synthetic inputs.", INPUTS, "N", defaults=FIDELITY),
     ] = None,
     dump: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
             "--dump",
-            help="Write the inputs of one context (longest, deepest needle) there and compare nothing.",
-            metavar="FILE",
+            help="Write inputs there and compare nothing: FOLDER/, or one that exists, gets a file for every "
+            "context; FILE gets one of them (longest, deepest needle).",
+            metavar="PATH",
             rich_help_panel=INPUTS,
         ),
     ] = None,
@@ -129,17 +129,22 @@ def fidelity(
 
     One indexer runs the model (--run-with), the others shadow it: they select and change nothing.
     IoU, recall, score mass, attention kept, top-1 hits and lost needles, on all rows and on rows that see
-    more keys than an indexer's exact range, beside the noise floor of rounding. A dump file holds, for each
-    layer L, layer.L.q (R, H, D), layer.L.k (N, D), layer.L.weights (R, H) and, if known, layer.L.attention
-    (R, N); beside them ends (R) and evidence (E), int32.
+    more keys than an indexer's exact range, beside the noise floor of rounding. A needle is lost where the
+    row that gives the first token of the answer's own text selects nothing of it: the prompt's last row, or
+    the one that reads the space behind it, where that is a token. A dump file holds, for each layer L,
+    layer.L.q (R, H, D), layer.L.k (N, D), layer.L.weights (R, H) and, if known, layer.L.attention (R, N);
+    beside them ends (R) and evidence (E), int32. Its last row is the one that answers.
 
     \b
     Examples
       hisa-eval fidelity
       hisa-eval fidelity --lengths 8k..64k --indexer hisa,hisa:num_blocks=128 --haystack ~/essays
       hisa-eval fidelity --run-with hisa --indexer hisa,block-sparse
+      hisa-eval fidelity --indexer index-cache:every=2,index-cache:over=hisa/block_size=64
       hisa-eval fidelity --dump nano.safetensors --lengths 16k --rows 256
       hisa-eval fidelity --inputs nano.safetensors
+      hisa-eval fidelity --dump nano/ --lengths 8k,16k --rows 256
+      hisa-eval fidelity --inputs nano/ --indexer hisa,hisa-multi
       hisa-eval fidelity --synthetic gaussian,topics --heads 64 --dim 128
     """
     from hisa_eval.cli.fidelity_output import carry_out_fidelity, write_dump_of
@@ -177,7 +182,7 @@ def fidelity(
         return
     run = plan_fidelity(settings)
     if dump is not None:
-        write_dump_of(run, dump, as_json=as_json)
+        write_dump_of(run, dump, quiet=quiet, as_json=as_json)
         return
     failed = carry_out_fidelity(
         run, out, resume=resume, threads=threads, with_report=with_report, quiet=quiet, as_json=as_json

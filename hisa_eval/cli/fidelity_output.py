@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from hisa_eval.report.fidelity_rows import Compared
     from hisa_eval.report.table import Table
     from hisa_eval.run.fidelity import Tell
-    from hisa_eval.run.fidelity_sources import Place
+    from hisa_eval.run.fidelity_place import Place
 
 SHOWN = ("agreement", "needles", "certificates", "noise-floor")
 
@@ -117,10 +117,25 @@ def redraw(folders: Sequence[Path], *, quiet: bool, as_json: bool) -> None:
             print(folder)
 
 
-def write_dump_of(run: PlannedFidelity, file: Path, *, as_json: bool) -> None:
-    """Write the inputs of the longest context and say what they are."""
-    from hisa_eval.run.fidelity_dump import dump_longest
+def write_dump_of(run: PlannedFidelity, path: str, *, quiet: bool, as_json: bool) -> None:
+    """Write the inputs of the longest context, or of all of them into a folder, and say what they are.
 
+    Args:
+        run: A checked comparison.
+        path: As typed; a folder where there is one, or where it ends in a slash.
+        quiet: Tell no progress.
+        as_json: Print JSON.
+    """
+    from hisa_eval.run.fidelity_dump import dump_all, dump_longest
+
+    file = Path(path)
+    if path.endswith("/") or file.is_dir():
+        found = dump_all(run, file, teller(silent=quiet or as_json))
+        if as_json:
+            print_json(found)
+        else:
+            print(f"{file}: {found['written']} of {len(found['files'])} files written, {found['kept']} kept")
+        return
     written = dump_longest(run, file)
     if as_json:
         print_json(written)

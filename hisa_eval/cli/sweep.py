@@ -35,7 +35,7 @@ def sweep(
         str | None,
         options.option(
             "indexer",
-            "Others beside the grid: hisa-adaptive:margin=0.2,hisa-multi,misa:heads=2.",
+            "Others beside the grid: hisa-adaptive:margin=0.2,misa:heads=2,index-cache,step-reuse.",
             options.MODEL,
             "LIST",
             defaults=SWEEP,
@@ -93,13 +93,15 @@ def sweep(
     """Hold a grid of settings against accuracy, fidelity and cost, and say which of them nothing beats.
 
     The folder holds one needle run and one comparison for each token budget; giving the same command again
-    resumes both. `--ratio none` leaves the ratios away.
+    resumes both. `--ratio none` leaves the ratios away. An indexer that acts while decoding (step-reuse) is
+    asked for needles alone.
 
     \b
     Examples
       hisa-eval sweep
       hisa-eval sweep --block-size 32,64,128 --num-blocks 32,64,128 --ratio none --lengths 16k,32k
       hisa-eval sweep --budgets 512,1024,2048 --indexer hisa-multi,hisa-overlap,hisa-adaptive
+      hisa-eval sweep --indexer index-cache,step-reuse,step-reuse:over=hisa/block_size=64
       hisa-eval sweep --budgets 512,2048 --dry-run
       hisa-eval sweep --no-accuracy --pooling mean,max --forced none,first_last
     """

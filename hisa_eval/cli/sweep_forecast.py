@@ -43,7 +43,7 @@ def show_sweep_forecast(
                 "dir": str(folder),
                 "resumed": resumed,
                 "device": device,
-                "variants": {str(part.topk): part.fidelity.answerer.labels for part in run.parts},
+                "variants": {str(part.topk): part.labels for part in run.parts},
                 "left_out": [{"variant": name, "reason": reason} for name, reason in run.skipped],
                 "cells": forecast.cells,
                 "results": results,

@@ -28,6 +28,11 @@ def _precisions(value: Any) -> tuple[str, ...]:
     return found
 
 
+def _without_slash(value: Any) -> Any:
+    """A folder is the same with a slash behind it and without."""
+    return value.rstrip("/") or value if isinstance(value, str) else value
+
+
 class FidelitySettings(RunSettings):
     """Everything that changes a number of a `fidelity` run, and nothing that does not.
 
@@ -35,8 +40,8 @@ class FidelitySettings(RunSettings):
         lengths: Context lengths in tokens, ascending.
         depths: Needle depths in per cent, ascending: with `samples`, the contexts of a length.
         samples: Contexts per length and depth; synthetic ones per length and distribution.
-        rows: Query rows compared in each context, its last one besides.
-        inputs: File of recorded inputs in place of a model's prefill.
+        rows: Query rows compared in each context; the answering one comes besides.
+        inputs: File of recorded inputs, or folder of such files, in place of a model's prefill.
         synthetic: Names of distributions in place of a model's prefill.
         heads: Index heads of synthetic inputs.
         dim: Head dimension of synthetic inputs.
@@ -53,7 +58,7 @@ class FidelitySettings(RunSettings):
     depths: Annotated[tuple[float, ...], BeforeValidator(parse_seeded_depths)]
     samples: Annotated[int, Field(ge=1, le=100_000)]
     rows: Annotated[int, Field(ge=1, le=65_536)]
-    inputs: str | None
+    inputs: Annotated[str, BeforeValidator(_without_slash)] | None
     synthetic: Annotated[str, BeforeValidator(joined)] | None
     heads: Annotated[int, Field(ge=1, le=1024)]
     dim: Annotated[int, Field(ge=1, le=4096)]

@@ -19,7 +19,7 @@ def block_ranks(frame: Frame, topk: int) -> list[dict[str, Any]]:
     """Rank of the answer's blocks for the answering row, by block size and pooling.
 
     Args:
-        frame: With evidence; of its rows the last one is looked at.
+        frame: With evidence; of its rows the last one, which answers, is looked at.
         topk: Token budget k.
 
     Returns:

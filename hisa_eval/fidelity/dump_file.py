@@ -8,15 +8,17 @@ Layout (safetensors), for every recorded layer L:
     layer.L.attention  [R, N]      optional: dense attention, mean over heads
     ends               [R] int32   one past each row's last visible key; without it the rows are the last R
     evidence           [E] int32   optional: positions of the tokens that hold the answer
+    lead_in            [1] int32   optional: tokens behind the prompt that the last row has read, see `Frame`
 
 The layout of `hisa-eval latency --dump-inputs` (`q`, `k`, `weights` of one layer) is read as well.
-Metadata is text and tells people where the file comes from.
+Metadata is text and tells where the file comes from; `length` and `depth` of a context are read back.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +46,8 @@ def write_dump(path: Path, frames: Sequence[Frame], metadata: Mapping[str, Any])
     tensors = {"ends": frames[0].ends}
     if frames[0].evidence:
         tensors["evidence"] = torch.tensor(frames[0].evidence, dtype=torch.int32)
+    if frames[0].lead_in:
+        tensors["lead_in"] = torch.tensor([frames[0].lead_in], dtype=torch.int32)
     for frame in frames:
         for name in ("q", "k", "weights", "attention"):
             value = getattr(frame, name)
@@ -70,6 +74,21 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[st
         raise UserError(f"cannot write {path} ({error.strerror or error})", "name another file") from error
 
 
+def read_facts(path: Path) -> dict[str, str]:
+    """The metadata of a file.
+
+    Raises:
+        UserError: it is no safetensors file.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(str(path), framework="pt") as file:
+            return dict(file.metadata() or {})
+    except (SafetensorError, OSError) as error:
+        raise _no_file(path, error) from None
+
+
 def read_dump(path: Path, *, rows: int, seed: int) -> list[Frame]:
     """The layers of a file, with at most `rows` of its rows and the last one.
 
@@ -94,14 +113,22 @@ def read_dump(path: Path, *, rows: int, seed: int) -> list[Frame]:
                 raise UserError(f"{path} holds no indexer inputs (found {sorted(names)[:4]})", _FIX)
             ends = file.get_tensor("ends").int() if "ends" in names else None
             evidence = tuple(file.get_tensor("evidence").tolist()) if "evidence" in names else ()
-            return [
+            lead_in = file.get_tensor("lead_in").flatten().tolist() if "lead_in" in names else [0]
+            if len(lead_in) != 1 or lead_in[0] < 0:
+                raise UserError(f"{path}: `lead_in` must be one count of tokens, not {lead_in[:4]}", _FIX)
+            frames = [
                 _frame(file, names, path, layer, prefix, ends, evidence, rows, seed)
                 for layer, prefix in prefixes.items()
             ]
+            return [replace(frame, lead_in=int(lead_in[0])) for frame in frames]
     except FileNotFoundError:
         raise UserError(f"{path} does not exist", "write it first: hisa-eval fidelity --dump FILE") from None
     except (SafetensorError, OSError) as error:
-        raise UserError(f"{path} is no safetensors file ({' '.join(str(error).split())})", _FIX) from None
+        raise _no_file(path, error) from None
+
+
+def _no_file(path: Path, error: Exception) -> UserError:
+    return UserError(f"{path} is no safetensors file ({' '.join(str(error).split())})", _FIX)
 
 
 def _frame(

@@ -16,7 +16,8 @@ class Frame:
 
     Attributes:
         layer: Its number.
-        q: Queries `[R, H, D]`, by ascending position; the last row is the one that answers.
+        q: Queries `[R, H, D]`, by ascending position; the last row is the answering one, which gives the
+            first token of the answer's own text.
         k: Keys `[N, D]`.
         weights: Gates `[R, H]` f32, all scales folded in.
         ends: One past each row's last visible key `[R]` int32.
@@ -25,6 +26,8 @@ class Frame:
         k_scale: Per-token scale `[N]` f32 of FP8 keys.
         used: What the indexer that ran the model selected for the rows `[R, W]` int32; None where it is not
             known, as in a last layer whose output nobody asked for.
+        lead_in: Tokens of the answer before its own text (a space, say) that stand behind the prompt and that
+            the answering row has read.
     """
 
     layer: int
@@ -36,6 +39,7 @@ class Frame:
     evidence: tuple[int, ...] = field(default=())
     k_scale: Tensor | None = None
     used: Tensor | None = None
+    lead_in: int = 0
 
     @property
     def starts(self) -> Tensor:
@@ -69,15 +73,17 @@ class Frame:
         )
 
 
-def spread_rows(length: int, count: int, seed: int | str) -> list[int]:
+def spread_rows(length: int, count: int, seed: int | str, last: int | None = None) -> list[int]:
     """Rows of a context, ascending: one at random in each of `count` equal stretches, and the last one.
 
     Args:
-        length: Rows there are.
+        length: Rows there are to draw from.
         count: Rows drawn; all of them where there are no more.
         seed: Decides the draw.
+        last: The row that comes besides, from `length` - 1 on; the default is that.
     """
+    last = length - 1 if last is None else last
     rng = random.Random(f"rows/{seed}/{length}")
     edges = [length * place // count for place in range(count + 1)]
     drawn = [rng.randrange(lo, hi) for lo, hi in pairwise(edges) if hi > lo]
-    return [row for row in drawn if row != length - 1] + [length - 1]
+    return [row for row in drawn if row != last] + [last]

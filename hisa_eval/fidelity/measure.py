@@ -14,7 +14,7 @@ from torch import Tensor
 
 from hisa_eval.fidelity.frame import Frame
 from hisa_eval.fidelity.overlap import overlap
-from hisa_eval.indexers.base import Indexer
+from hisa_eval.indexers.base import Indexer, IndexerState
 
 DISTANCES = (0, 256, 1024, 4096, 16384, 65536)
 """Where the classes of distance begin: keys between a query and the key, 0 for its own position."""
@@ -23,11 +23,17 @@ _TILE_BYTES = 64 << 20
 _DIGITS = 5
 
 
-def choose(frame: Frame, indexer: Indexer, topk: int) -> Tensor:
-    """The indexer's selection for the rows of a frame `[R, W]` int32."""
-    return indexer.select(
-        frame.q, frame.k, frame.weights, frame.starts, frame.ends, topk, k_scale=frame.k_scale
-    )
+def choose(frame: Frame, indexer: Indexer, topk: int, state: IndexerState | None = None) -> Tensor:
+    """The indexer's selection for the rows of a frame `[R, W]` int32.
+
+    Args:
+        frame: The inputs.
+        indexer: Who selects.
+        topk: Token budget k.
+        state: Of the frame's layer, for an indexer that takes over from the layers before.
+    """
+    inputs = (frame.q, frame.k, frame.weights, frame.starts, frame.ends, topk)
+    return indexer.select(*inputs, k_scale=frame.k_scale, state=state)
 
 
 def selected_scores(frame: Frame, indices: Tensor) -> Tensor:
@@ -65,8 +71,8 @@ def measure(frame: Frame, indices: Tensor, reference: Tensor, reference_scores: 
         Lists with one value a row (None where it is not defined) of `iou`, `recall`, `mass` (positive index
         score kept, over flat DSA's), `top1` (1 where the best-scored key was kept), `attention` (share of the
         dense attention that the selection holds); `kept` and `wanted` of flat DSA's keys by distance class;
-        and of the last row `evidence` (share of the answer's tokens selected), with `evidence_of_flat` (the
-        same of flat DSA).
+        and of the last row, which answers, `evidence` (share of the answer's tokens selected), with
+        `evidence_of_flat` (the same of flat DSA).
     """
     both = overlap(indices, reference)
     held = _positive(selected_scores(frame, indices)).sum(1)

@@ -74,7 +74,8 @@ class IndexCacheIndexer(WrappedIndexer):
     It is the training-free form with a fixed pattern; which layers may share was searched for, or trained, in
     the paper. Within a model, a row's keys still are visible, distinct and as many as the wrapped indexer
     gives, and depend on nothing after the row's end; but they are the best of another layer. One layer seen
-    by itself (hisa-eval fidelity, the conformance suite) shows the indexer that is wrapped.
+    by itself (the conformance suite) shows the indexer that is wrapped; hisa-eval fidelity hands it a model's
+    layers in their order.
 
     Source: IndexCache, arXiv 2603.12201 (full layers run their indexer, shared layers take the nearest full
         layer's indices); GLM-5.2's pattern as public engines describe it (`index_topk_freq` 4,
@@ -84,11 +85,17 @@ class IndexCacheIndexer(WrappedIndexer):
     name = "index-cache"
     Options = IndexCacheOptions
     options: IndexCacheOptions
+    takes_over_from = "layers"
 
     def selects(self, layer: int) -> bool:
         """Whether a layer selects by itself."""
         last = self.options.first - 1
         return layer < last or (layer - last) % self.options.every == 0
+
+    def scored_keys_over_layers(self, visible: int, topk: int, heads: int, n_layers: int) -> float | None:
+        """What the layers that select score, spread over all layers; see `wrapped.scored_keys_of`."""
+        own = self.keys_of_inner(visible, topk, heads)
+        return None if own is None else own * sum(map(self.selects, range(n_layers))) / n_layers
 
     def new_states(self, n_layers: int) -> list[IndexerState]:
         """One board for all layers of a sequence; see `WrappedIndexer.new_states`."""

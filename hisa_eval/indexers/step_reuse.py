@@ -61,8 +61,8 @@ class StepReuseIndexer(WrappedIndexer):
     It takes GVR's guess without GVR's check. GVR itself scores every key and only finds the k-th score
     sooner, so that its selection is its indexer's own and there is nothing of it to compare. Within a model,
     a row's keys are visible, distinct and as many as before, and depend on nothing after the row's end; but
-    not on the row alone. With `every` = 1, in prefill, and seen one call at a time (hisa-eval fidelity, the
-    conformance suite) it is the indexer that is wrapped.
+    not on the row alone. With `every` = 1, in prefill, and seen one call at a time (the conformance suite) it
+    is the indexer that is wrapped; so hisa-eval fidelity, which looks at a prefill, does not take it.
 
     Source: GVR, arXiv 2604.22312 (the step before's indices as a guess of this one's); partial refresh in the
         manner of TISA and ReTopK (arXiv 2607.27692), as summarised in public surveys. The newest keys as
@@ -72,6 +72,15 @@ class StepReuseIndexer(WrappedIndexer):
     name = "step-reuse"
     Options = StepReuseOptions
     options: StepReuseOptions
+    takes_over_from = "steps"
+
+    def scored_keys(self, visible: int, topk: int, heads: int) -> float | None:
+        """Mean over a cycle of steps: the wrapped indexer's once, then k + `newest`."""
+        whole = self.keys_of_inner(visible, topk, heads)
+        if whole is None:
+            return None
+        few, every = min(topk + self.options.newest, visible), self.options.every
+        return (whole + (every - 1) * few) / every
 
     def new_states(self, n_layers: int) -> list[IndexerState]:
         """A memory of its own for every layer; see `WrappedIndexer.new_states`."""

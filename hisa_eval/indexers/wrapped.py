@@ -8,7 +8,7 @@ state) a wrapper selects exactly as the indexer that it wraps, and so it is boun
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, Field
 
@@ -54,8 +54,9 @@ class WrappedIndexer(ConfiguredIndexer):
     """
 
     options: WrapperOptions
-    takes_over: ClassVar[bool] = True
-    """Selections come from other calls: nothing that looks at single calls can judge them."""
+    takes_over_from: ClassVar[Literal["layers", "steps"]] = "steps"
+    """Where selections come from: the layers before, which rows of a prefill show too, or the steps before,
+    which only an answer shows."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
@@ -86,6 +87,10 @@ class WrappedIndexer(ConfiguredIndexer):
         own = getattr(self.inner, "least_selected", None)
         return int(own(visible, topk)) if own is not None else min(topk, visible)
 
+    def keys_of_inner(self, visible: int, topk: int, heads: int) -> float | None:
+        """`scored_keys` of the indexer that is wrapped; None where it does not say."""
+        return scored_keys_of(self.inner, visible, topk, heads, 1)
+
     def new_state(self) -> IndexerState | None:
         """A state of the indexer that is wrapped: nothing is taken over with it."""
         return self.inner.new_state()
@@ -109,3 +114,25 @@ def states_of(indexer: Indexer, n_layers: int) -> list[IndexerState | None]:
     if isinstance(indexer, WrappedIndexer):
         return list(indexer.new_states(n_layers))
     return [indexer.new_state() for _ in range(n_layers)]
+
+
+def scored_keys_of(indexer: Indexer, visible: int, topk: int, heads: int, n_layers: int) -> float | None:
+    """Vectors that a query is scored against, mean over layers, from whichever of two methods an indexer has.
+
+    Args:
+        indexer: Who selects.
+        visible: Keys that the query sees.
+        topk: Token budget k.
+        heads: Index heads H.
+        n_layers: Layers of the model.
+
+    Returns:
+        The number, see `ConfiguredIndexer.scored_keys`; None where the indexer does not say.
+    """
+    over_layers = getattr(indexer, "scored_keys_over_layers", None)
+    if over_layers is not None:
+        found = over_layers(visible, topk, heads, n_layers)
+    else:
+        own = getattr(indexer, "scored_keys", None)
+        found = None if own is None else own(visible, topk, heads)
+    return None if found is None else float(found)

@@ -1,4 +1,7 @@
-"""Figure 4: where the row that gives the first output token attends to, layer by layer."""
+"""Figure 4: where the row that gives the answer's first token attends to, layer by layer.
+
+A space before the answer that is a token of its own is not taken for it.
+"""
 
 from __future__ import annotations
 

@@ -19,6 +19,12 @@ COMMAND = "fidelity"
 METRICS = ("iou", "recall", "mass", "attention", "top1")
 RUNNING = "iou_running"
 """IoU with the selection of the indexer that ran the model, where that was not flat DSA."""
+ANSWERING = (
+    "the answering row, which gives the first token of the answer's own text: the prompt's last row, or the "
+    "one behind it that reads the space before the answer, where that is a token of its own"
+)
+LAST = "the prompt's last row, even where it gives no more than a space"
+"""Taken for the answering one until version 2."""
 QUARTERS = ("first quarter", "second quarter", "third quarter", "last quarter")
 
 
@@ -31,7 +37,7 @@ class Compared:
         manifest: Of the run.
         labels: Indexers in the order of the tables, flat DSA first.
         rows: One row per indexer, context, layer and sampled query row.
-        last: The same of each context's last row alone, with the evidence figures.
+        last: The same of each context's last row alone, which answers, with the evidence figures.
         distances: Flat DSA's keys kept and wanted by distance class, per indexer, context and layer.
         ranks: Block ranks of the answers, from flat DSA's records.
         certificates: Rows beyond m·B and how many of them an exact indexer certified, per context and layer.
@@ -57,6 +63,11 @@ class Compared:
     def run_with(self) -> str:
         """The indexer that ran the model; flat DSA in runs that do not say."""
         return str(self.manifest["settings"].get("run_with", "dsa"))
+
+    @property
+    def answering(self) -> str:
+        """Which row of a prompt the evidence figures are of."""
+        return ANSWERING if self.manifest["settings"].get("version", 1) >= 2 else LAST
 
     @property
     def metrics(self) -> tuple[str, ...]:

@@ -126,7 +126,7 @@ def distance_table(compared: Compared) -> Table:
 
 
 def needle_table(compared: Compared) -> Table | None:
-    """What became of the answer's tokens in the row that answers; None where no context has an answer."""
+    """What became of the answer's tokens in the answering row; None where no context has an answer."""
     known = compared.last.dropna(subset=["evidence"]) if len(compared.last) else compared.last
     if not len(known):
         return None
@@ -161,10 +161,10 @@ def needle_table(compared: Compared) -> Table | None:
         rows,
         data,
         [
-            "Of each prompt's last row, which gives the answer's first token. Missed: contexts in which it "
-            "can attend to none of the answer's tokens. Lost: of the contexts in which flat DSA selects one, "
-            "those in which this indexer selects none. Tokens kept: mean share of the answer's tokens "
-            "selected. Wilson intervals over contexts.",
+            f"Of {compared.answering}; of recorded or made-up inputs it is their last row. Missed: contexts "
+            "in which it can attend to none of the answer's tokens. Lost: of the contexts in which flat DSA "
+            "selects one, those in which this indexer selects none. Tokens kept: mean share of the answer's "
+            "tokens selected. Wilson intervals over contexts.",
         ],
         n_keys=4,
     )

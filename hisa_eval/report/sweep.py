@@ -25,6 +25,10 @@ QUALITIES = ("recall", "kept", "score")
 """Columns that a front is drawn for: recall of DSA's keys, needles kept of DSA's, needles found."""
 
 
+COUNTS = ("contexts", "rows_beyond", "n_kept_of")
+"""Columns that only compared variants have."""
+
+
 def load_sweep(folder: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
     """Every variant of a sweep, by token budget and length.
 
@@ -41,10 +45,15 @@ def load_sweep(folder: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
         if part["accuracy"] and (folder / part["accuracy"] / "samples.jsonl").is_file():
             scores = _scores(folder / part["accuracy"])
             own = [{**row, **scores.get((row["indexer"], row["length"]), {})} for row in own]
+            for one in part.get("asked_alone", ()):
+                score = scores.get((one["indexer"], one["length"]))
+                own += [{**one, "topk": int(part["topk"]), **score}] if score else []
         rows += own
     frame = pd.DataFrame(rows)
     if not len(frame):
         return frame, facts
+    # Variants that were asked for needles alone have no counts of compared rows.
+    frame = frame.astype(dict.fromkeys(COUNTS, "Int64"))
     labels = list(dict.fromkeys(zip(frame["indexer"], frame["topk"], strict=True)))
     frame["variant"] = [labels.index(key) for key in zip(frame["indexer"], frame["topk"], strict=True)]
     for quality in QUALITIES:
@@ -156,8 +165,8 @@ def sweep_table(frame: pd.DataFrame, facts: dict[str, Any]) -> Table:
                 Cell(f"{row['topk']:,}", row["topk"]),
                 Cell(length_label(row["length"]), row["length"]),
                 _share(row, "cost", bounds=False),
-                Cell(f"{row['select_seconds'] * 1000:,.0f}", row["select_seconds"]),
-                Cell(str(row["contexts"]), row["contexts"]),
+                _known(row["select_seconds"], f"{row['select_seconds'] * 1000:,.0f}"),
+                _known(row["contexts"], str(row["contexts"])),
                 _share(row, "recall"),
                 _share(row, "beyond"),
                 _share(row, "kept"),
@@ -168,13 +177,19 @@ def sweep_table(frame: pd.DataFrame, facts: dict[str, Any]) -> Table:
         )
     notes = [
         "Cost: vectors that a query is scored against over flat DSA's, at the end of the context; an upper "
-        "bound for adaptive budgets and rescues. It counts arithmetic and says nothing about kernels: see "
+        "bound for adaptive budgets and rescues, the mean over layers or steps where some take over from "
+        "others. It counts arithmetic and says nothing about kernels: see "
         "hisa-eval latency. Milliseconds: of selecting for the compared rows on this machine.",
         "Recall: of flat DSA's keys on all compared rows, the same for every variant; beyond: on rows that "
         "see more keys than the variant's own exact range. Kept: contexts in "
         "which some layer of the answering row selects the answer, of those in which flat DSA does. Front: "
         "the qualities for which no variant of the same k is as cheap and better. 95 % intervals.",
     ]
+    alone = list(
+        dict.fromkeys(one["indexer"] for part in facts["parts"] for one in part.get("asked_alone", ()))
+    )
+    if alone:
+        notes.append(f"Asked for needles alone, as they act while decoding: {', '.join(alone)}.")
     if facts["skipped"]:
         notes.append(f"Left out: {'; '.join(name for name, _ in facts['skipped'])} (cannot fill k).")
     return Table(
@@ -199,6 +214,10 @@ def _share(row: dict[str, Any], name: str, *, bounds: bool = True) -> Cell:
     if bounds and not math.isnan(row[f"{name}_low"]):
         text += f" [{share(row[f'{name}_low'], 3)}, {share(row[f'{name}_high'], 3)}]"
     return Cell(text, value)
+
+
+def _known(value: Any, text: str) -> Cell:
+    return Cell(NOTHING, -1.0) if pd.isna(value) else Cell(text, value)
 
 
 def build_sweep_report(folder: Path) -> tuple[Table | None, list[Path]]:

@@ -17,6 +17,16 @@ class Difference(NamedTuple):
     old: str
     new: str
 
+    def mend(self, what: str) -> str:
+        """What a user can do about it.
+
+        Args:
+            what: `run` or the like, that the folder holds.
+        """
+        if self.name.endswith("version"):
+            return "choose another --out: results of two versions do not mix; nothing was written"
+        return f"choose another --out, or set {self.name} back to resume that {what}; nothing was written"
+
 
 def canonical_json(value: Any) -> str:
     """`value` as JSON that is the same for equal values: keys sorted, no spaces, no NaN.
@@ -54,6 +64,8 @@ def text_hash(text: str) -> str:
 def first_difference(old: Any, new: Any, name: str = "") -> Difference | None:
     """The first setting, in alphabetical order, that differs; None if all agree.
 
+    Lists of as many groups of settings are looked into, others are one setting.
+
     Args:
         old: JSON value on record.
         new: JSON value asked for now.
@@ -70,5 +82,15 @@ def first_difference(old: Any, new: Any, name: str = "") -> Difference | None:
             if found:
                 return found
         return None
+    if _groups(old) and _groups(new) and len(old) == len(new):
+        pairs = enumerate(zip(old, new, strict=True))
+        differences = (
+            first_difference(*pair, f"{name}.{place}" if name else str(place)) for place, pair in pairs
+        )
+        return next(filter(None, differences), None)
     was, now = canonical_json(old), canonical_json(new)
     return Difference(name, was, now) if was != now else None
+
+
+def _groups(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(one, Mapping) for one in value)

@@ -15,21 +15,20 @@ from hisa_eval.errors import UserError
 from hisa_eval.indexers import registry as indexer_registry
 from hisa_eval.run.canonical import sample_key
 from hisa_eval.run.device import device_facts, set_threads
-from hisa_eval.run.fidelity_sources import Place, Source, source_of
+from hisa_eval.run.fidelity_compare import compare_on
+from hisa_eval.run.fidelity_place import Place, Source
+from hisa_eval.run.fidelity_sources import source_of
 from hisa_eval.run.folder import Folder, choose_folder, named_folder
 from hisa_eval.run.manifest import collect_environment
 from hisa_eval.run.plan import Answerer, settle
-from hisa_eval.run.runner import Outcome, reason_of
+from hisa_eval.run.runner import Outcome
 from hisa_eval.run.store import RunStore
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
-    from hisa_eval.fidelity.frame import Frame
     from hisa_eval.indexers.base import Indexer
 
 COMMAND = "fidelity"
-VERSION = 1
+VERSION = 2
 """Rises with every change of a figure's definition."""
 
 Tell = Callable[[Place, int, int], None]
@@ -67,6 +66,7 @@ class PlannedFidelity:
             "n_planned": len(self.source.places) * len(who.indexers),
             **self.source.identity(),
             "run_with": self.runner.label,
+            "version": VERSION,
         }
 
 
@@ -77,6 +77,7 @@ def plan_fidelity(settings: FidelitySettings) -> PlannedFidelity:
         UserError: names that do not exist, options that do not go together, files that cannot be used.
     """
     runner = indexer_registry.parse(settings.run_with)
+    _refuse_runner(runner)
     named = indexer_registry.parse_list(settings.indexer)
     if runner.name != "dsa" and runner.label not in [one.label for one in named]:
         settings = settings.model_copy(update={"indexer": f"{settings.run_with},{settings.indexer}"})
@@ -84,16 +85,29 @@ def plan_fidelity(settings: FidelitySettings) -> PlannedFidelity:
     flat = [one for one in who.indexers if one.name == "dsa"] or [indexer_registry.parse("dsa")]
     others = [one for one in who.indexers if one.name != "dsa"]
     for one in others:
-        if getattr(one, "takes_over", False):
-            raise UserError(
-                f"{one.label} takes selections over from other layers or steps, which a comparison of single "
-                "ones cannot see",
-                "ask a model with it: hisa-eval niah --indexer dsa,... compares it where it runs",
-            )
+        _refuse_steps(one)
     who = Answerer(who.model, who.device, who.dtype, who.topk, (*flat, *others))
     runner = next((one for one in who.indexers if one.label == runner.label), flat[0])
     source = source_of(settings, who.device, who.dtype, who.topk, runner)
     return PlannedFidelity(settings, who, source, runner)
+
+
+def _refuse_runner(runner: Indexer) -> None:
+    _refuse_steps(runner)
+    if getattr(runner, "takes_over_from", None) == "layers":
+        raise UserError(
+            f"--run-with {runner.label}: a layer attends to what another one selected, so that its inputs "
+            "come with no selection of its own to compare with",
+            "have it shadow what it wraps: --run-with dsa --indexer index-cache",
+        )
+
+
+def _refuse_steps(indexer: Indexer) -> None:
+    if getattr(indexer, "takes_over_from", None) == "steps":
+        raise UserError(
+            f"{indexer.label} acts while decoding, and the rows compared here are those of a prefill",
+            "have a model answer with it: hisa-eval niah, or hisa-eval sweep beside others",
+        )
 
 
 def fidelity_folder(run: PlannedFidelity, out: Path | None, *, resume: bool = True) -> Folder:
@@ -188,115 +202,3 @@ def _key(run: PlannedFidelity, place: Place, facts: Mapping[str, Any], indexer: 
             "attention": settings.attention,
         }
     )
-
-
-def compare_on(run: PlannedFidelity, place: Place, indexers: list[Indexer]) -> list[dict[str, Any]]:
-    """Records of some indexers on one context; the inputs are made once for all of them."""
-    if not indexers:
-        return []
-    began = time.perf_counter()
-    try:
-        frames = run.source.frames(place)
-        flat = [_flat(run, frame) for frame in frames]
-        running = [_running(run, frame, chosen) for frame, (chosen, _) in zip(frames, flat, strict=True)]
-    except Exception as error:
-        if isinstance(error, UserError):
-            raise
-        return [_failed(one, reason_of(error)) for one in indexers]
-    build = time.perf_counter() - began
-    records = []
-    for indexer in indexers:
-        try:
-            records.append(_finished(run, indexer, frames, flat, running, build))
-        except Exception as error:
-            records.append(_failed(indexer, reason_of(error)))
-    return records
-
-
-def _flat(run: PlannedFidelity, frame: Frame) -> tuple[Tensor, Tensor]:
-    """Flat DSA's selection and its scores."""
-    from hisa_eval.fidelity.measure import choose, selected_scores
-
-    chosen = choose(frame, run.answerer.indexers[0], run.answerer.topk)
-    return chosen, selected_scores(frame, chosen)
-
-
-def _running(run: PlannedFidelity, frame: Frame, flat: Tensor) -> Tensor:
-    """What the model's own indexer selects for the rows, in the same call as the others."""
-    from hisa_eval.fidelity.measure import choose
-
-    return flat if run.runner is run.answerer.indexers[0] else choose(frame, run.runner, run.answerer.topk)
-
-
-def _finished(
-    run: PlannedFidelity,
-    indexer: Indexer,
-    frames: list[Frame],
-    flat: list[tuple[Tensor, Tensor]],
-    running: list[Tensor],
-    build: float,
-) -> dict[str, Any]:
-    from hisa_eval.fidelity.block_rank import block_ranks
-    from hisa_eval.fidelity.measure import DISTANCES, choose, listed, measure
-    from hisa_eval.fidelity.noise import noise_floor
-    from hisa_eval.fidelity.overlap import overlap
-
-    began = time.perf_counter()
-    take_certificates = getattr(indexer, "take_certificates", None)
-    certificates: list[dict[str, int]] = []
-    if take_certificates is not None:
-        take_certificates()  # nor are those of the model's own pass
-    topk, is_flat = run.answerer.topk, indexer is run.answerer.indexers[0]
-    layers, ranks, selecting = [], [], 0.0
-    for frame, (reference, scores), own in zip(frames, flat, running, strict=True):
-        started = time.perf_counter()
-        chosen = choose(frame, indexer, topk)
-        selecting += time.perf_counter() - started
-        if take_certificates is not None:
-            certificates.append(take_certificates())
-        found = measure(frame, chosen, reference, scores)
-        if run.runner is not run.answerer.indexers[0]:
-            found["iou_running"] = listed(overlap(chosen, own).iou)
-        found["noise"] = noise_floor(frame, indexer, topk, chosen, run.settings.precisions)
-        if indexer is run.runner and frame.used is not None:
-            found["noise"]["run"] = listed(overlap(chosen, frame.used).iou)
-        if take_certificates is not None:
-            take_certificates()  # those of the rounded inputs are not told
-        layers.append(found)
-        ranks += block_ranks(frame, topk) if is_flat else []
-    recalls = [value for found in layers for value in (found["recall"][:-1] or found["recall"])]
-    details = {
-        "exact_below": min(indexer.exact_below(topk), 2**53),
-        "visible": frames[0].ends.tolist(),
-        "distances": list(DISTANCES),
-        "scored_keys": _scored_keys(indexer, frames, topk),
-        "select_seconds": selecting,
-        "layers": layers,
-        **({"block_ranks": ranks} if ranks else {}),
-        **({"certificates": certificates} if certificates else {}),
-    }
-    return {
-        "indexer": indexer.label,
-        "score": sum(recalls) / len(recalls),
-        "status": "ok",
-        "reason": None,
-        "details": details,
-        "seconds": {"prefill": build, "decode": time.perf_counter() - began, "build": None},
-    }
-
-
-def _scored_keys(indexer: Indexer, frames: list[Frame], topk: int) -> float | None:
-    """Vectors scored for the answering row, where the indexer says how many."""
-    count = getattr(indexer, "scored_keys", None)
-    found = None if count is None else count(int(frames[0].ends[-1]), topk, frames[0].q.shape[1])
-    return None if found is None else float(found)
-
-
-def _failed(indexer: Indexer, reason: str) -> dict[str, Any]:
-    return {
-        "indexer": indexer.label,
-        "score": None,
-        "status": "failed",
-        "reason": reason,
-        "seconds": {"prefill": None, "decode": None, "build": None},
-    }

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any
 
 from hisa_eval.config.fidelity import FidelitySettings
 from hisa_eval.config.niah import niah_settings
 from hisa_eval.errors import UserError, unknown_name
 from hisa_eval.models import registry as model_registry
 from hisa_eval.run.canonical import text_hash
+from hisa_eval.run.fidelity_place import Place, Source
+from hisa_eval.run.fidelity_recorded import DumpSource
 from hisa_eval.run.grid import make_grid
 from hisa_eval.run.niah import make_task
 from hisa_eval.run.plan import input_errors
@@ -21,54 +21,6 @@ if TYPE_CHECKING:
     from hisa_eval.fidelity.frame import Frame
     from hisa_eval.indexers.base import Indexer
     from hisa_tasks.sample import Sample
-
-
-class Place(NamedTuple):
-    """One context.
-
-    Attributes:
-        task: Kind of inputs, as in records: `fidelity/niah`, `fidelity/synthetic/NAME`, `fidelity/dump/NAME`.
-        length: In tokens.
-        depth: Of the needle in per cent; None where there is none.
-        sample: Counts from 0.
-    """
-
-    task: str
-    length: int
-    depth: float | None
-    sample: int
-
-
-class Source(Protocol):
-    """Where contexts come from."""
-
-    topk: int
-    """Token budget k of the inputs' own model, 2048 where there is none."""
-
-    @property
-    def places(self) -> list[Place]:
-        """Every context once, short ones first."""
-        ...
-
-    def facts(self, place: Place) -> Mapping[str, Any]:
-        """What a record says of the context: at least `sample_id`, `prompt_sha256`, `n_prompt_tokens`."""
-        ...
-
-    def identity(self) -> Mapping[str, Any]:
-        """All that decides the inputs beside a place's own facts; JSON types only."""
-        ...
-
-    def describe(self) -> Mapping[str, Any] | None:
-        """The model, for the manifest; None where there is none."""
-        ...
-
-    def open(self) -> None:
-        """Load what is needed before frames can be made."""
-        ...
-
-    def frames(self, place: Place) -> list[Frame]:
-        """The layers of a context."""
-        ...
 
 
 @dataclass
@@ -170,52 +122,6 @@ class ModelSource:
 
 
 @dataclass
-class DumpSource:
-    """Recorded inputs of one context."""
-
-    settings: FidelitySettings
-    device: str
-    topk: int = 2048
-
-    def __post_init__(self) -> None:
-        self._path = Path(str(self.settings.inputs))
-        self._frames = self.frames(Place("", 0, None, 0))
-        self._sha = hashlib.sha256(self._path.read_bytes()).hexdigest()
-
-    @property
-    def places(self) -> list[Place]:
-        """See `Source`."""
-        return [Place(f"fidelity/dump/{self._path.stem}", len(self._frames[0].k), None, 0)]
-
-    def facts(self, place: Place) -> Mapping[str, Any]:
-        """See `Source`."""
-        return {
-            "sample_id": place.task,
-            "prompt_sha256": self._sha,
-            "n_prompt_tokens": place.length,
-            "max_new_tokens": 0,
-        }
-
-    def identity(self) -> Mapping[str, Any]:
-        """See `Source`."""
-        return {"file_sha256": self._sha, "device": self.device}
-
-    def describe(self) -> Mapping[str, Any] | None:
-        """See `Source`."""
-        return None
-
-    def open(self) -> None:
-        """See `Source`."""
-
-    def frames(self, place: Place) -> list[Frame]:
-        """See `Source`."""
-        from hisa_eval.fidelity.dump_file import read_dump
-
-        found = read_dump(self._path, rows=self.settings.rows, seed=self.settings.seed)
-        return [frame.to(self.device) for frame in found]
-
-
-@dataclass
 class SyntheticSource:
     """Named distributions."""
 
@@ -259,7 +165,7 @@ class SyntheticSource:
         from hisa_eval.fidelity.synthetic import VERSION
 
         return {
-            "version": VERSION,
+            "synthetic_version": VERSION,
             "heads": self.settings.heads,
             "dim": self.settings.dim,
             "device": self.device,

@@ -256,7 +256,7 @@ def _refuse_other_run(
     if found:
         raise UserError(
             f"{path} holds another run: {found.name} is {found.old} there and {found.new} here",
-            f"choose another --out, or set {found.name} back to resume that run; nothing was written",
+            found.mend("run"),
         )
 
 

@@ -1,17 +1,18 @@
-"""A sweep: for every token budget one needle run and one comparison of selections, with all variants in each.
+"""A sweep: for every token budget one needle run with all variants and one comparison of their selections.
 
-Both are runs of their own in folders of the sweep, so that each resumes as such runs do.
+Both are runs of their own in folders of the sweep, so that each resumes as such runs do. Variants that act
+while decoding have nothing to compare: they are asked for needles alone.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hisa_eval.config.defaults import FIDELITY, NIAH, RESULTS
 from hisa_eval.config.fidelity import fidelity_settings
@@ -20,12 +21,16 @@ from hisa_eval.config.sweep import SweepSettings
 from hisa_eval.errors import UserError
 from hisa_eval.indexers import registry as indexer_registry
 from hisa_eval.indexers.configured import InfeasibleBudgetError
+from hisa_eval.indexers.wrapped import scored_keys_of
 from hisa_eval.models import registry as model_registry
 from hisa_eval.run.canonical import first_difference, value_hash
 from hisa_eval.run.execute import Reporter, execute
 from hisa_eval.run.fidelity import PlannedFidelity, Tell, execute_fidelity, fidelity_folder, plan_fidelity
 from hisa_eval.run.niah import plan_niah
 from hisa_eval.run.plan import PlannedRun, run_folder
+
+if TYPE_CHECKING:
+    from hisa_eval.indexers.base import Indexer
 
 COMMAND = "sweep"
 FILE = "sweep.json"
@@ -46,6 +51,18 @@ class Part:
     accuracy: PlannedRun | None
     fidelity: PlannedFidelity
 
+    @property
+    def labels(self) -> list[str]:
+        """All variants, flat DSA first."""
+        return self.accuracy.answerer.labels if self.accuracy else self.fidelity.answerer.labels
+
+    @property
+    def asked_alone(self) -> list[Indexer]:
+        """Variants without a comparison."""
+        compared = self.fidelity.answerer.labels
+        asked = self.accuracy.answerer.indexers if self.accuracy else ()
+        return [one for one in asked if one.label not in compared]
+
 
 @dataclass(frozen=True)
 class PlannedSweep:
@@ -55,11 +72,13 @@ class PlannedSweep:
         settings: As given.
         parts: One a token budget.
         skipped: Variants that cannot fill a budget, with the reason.
+        model: Facts of the model that need no weights.
     """
 
     settings: SweepSettings
     parts: tuple[Part, ...]
     skipped: tuple[tuple[str, str], ...]
+    model: Mapping[str, Any]
 
     @cached_property
     def canonical(self) -> dict[str, Any]:
@@ -83,9 +102,15 @@ def plan_sweep(settings: SweepSettings) -> PlannedSweep:
     Raises:
         UserError: names that do not exist, options that do not go together, or no variant is left.
     """
-    own = int(model_registry.describe(settings.model)["topk"])
+    model = model_registry.describe(settings.model)
+    own = int(model["topk"])
     specs = [*indexer_registry.split_list(settings.indexer), *settings.grid()]
     variants = {one.label: one for one in map(indexer_registry.parse, specs)}
+    for label in _over_steps(variants.values()) if not settings.accuracy else ():
+        raise UserError(
+            f"--no-accuracy: {label} acts while decoding, and has no selections of a prefill to compare",
+            "drop --no-accuracy, or leave it out of --indexer",
+        )
     parts, skipped = [], []
     for topk in settings.budgets or (settings.topk or own,):
         labels = []
@@ -99,17 +124,47 @@ def plan_sweep(settings: SweepSettings) -> PlannedSweep:
                 skipped.append((f"{label} at k = {topk}", error.what))
         if not [label for label in labels if label.split(":")[0] != "dsa"]:
             raise UserError(f"no variant can fill k = {topk}", skipped[-1][1] if skipped else "name some")
-        parts.append(_part(settings, topk, ["dsa", *(one for one in labels if one != "dsa")]))
-    return PlannedSweep(settings, tuple(parts), tuple(skipped))
+        labels = ["dsa", *(one for one in labels if one != "dsa")]
+        parts.append(_part(settings, topk, labels, _over_steps(variants.values())))
+    return PlannedSweep(settings, tuple(parts), tuple(skipped), model)
 
 
-def _part(settings: SweepSettings, topk: int, labels: list[str]) -> Part:
+def _over_steps(indexers: Iterable[Indexer]) -> list[str]:
+    """Labels of those that only act while decoding."""
+    return [one.label for one in indexers if getattr(one, "takes_over_from", None) == "steps"]
+
+
+def _part(settings: SweepSettings, topk: int, labels: list[str], over_steps: list[str]) -> Part:
     values = {**settings.model_dump(), "topk": topk, "indexer": ",".join(labels), "probe": False}
-    fidelity = fidelity_settings(
-        {name: values[name] for name in FIDELITY if name in values} | {"precisions": "none"}
-    )
+    compared = {
+        "precisions": "none",
+        "indexer": ",".join(label for label in labels if label not in over_steps),
+    }
+    fidelity = fidelity_settings({name: values[name] for name in FIDELITY if name in values} | compared)
     niah = {name: values[name] for name in NIAH if name in values}
     return Part(topk, plan_niah(niah_settings(niah)) if settings.accuracy else None, plan_fidelity(fidelity))
+
+
+def costs_of(part: Part, model: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """What the variants without a comparison score at the end of each length; JSON types only.
+
+    Args:
+        part: Of a sweep.
+        model: Facts of its model: `index_heads` and `layers`.
+
+    Returns:
+        `indexer`, `length`, `scored_keys` and `cost`, which is that over flat DSA's; None where not known.
+    """
+    found = []
+    for indexer in part.asked_alone:
+        for length in part.fidelity.settings.lengths:
+            about = (length, part.topk, model["index_heads"], model["layers"])
+            keys, flat = (
+                scored_keys_of(one, *about) for one in (indexer, part.fidelity.answerer.indexers[0])
+            )
+            cost = None if keys is None or flat is None else keys / flat
+            found.append({"indexer": indexer.label, "length": length, "scored_keys": keys, "cost": cost})
+    return found
 
 
 def sweep_folder(run: PlannedSweep, out: Path | None) -> Path:
@@ -131,7 +186,7 @@ def sweep_folder(run: PlannedSweep, out: Path | None) -> Path:
         if found:
             raise UserError(
                 f"{out} holds another sweep: {found.name} is {found.old} there and {found.new} here",
-                "choose another --out, or set it back to resume that sweep; nothing was written",
+                found.mend("sweep"),
             )
     elif out.is_dir() and any(out.iterdir()):
         raise UserError(f"{out} is not empty and no sweep", "choose another --out; nothing was written")
@@ -184,6 +239,7 @@ def execute_sweep(
             "topk": part.topk,
             "accuracy": f"k{part.topk}/niah" if part.accuracy else None,
             "fidelity": f"k{part.topk}/fidelity",
+            "asked_alone": costs_of(part, run.model),
         }
         for part in run.parts
     ]

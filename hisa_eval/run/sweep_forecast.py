@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 from hisa_eval.errors import UserError
 from hisa_eval.run.execute import load_model, time_one_sample
-from hisa_eval.run.fidelity import PlannedFidelity, compare_on
-from hisa_eval.run.fidelity_sources import Place
+from hisa_eval.run.fidelity import PlannedFidelity
+from hisa_eval.run.fidelity_compare import compare_on
+from hisa_eval.run.fidelity_place import Place
 from hisa_eval.run.forecast import SPEEDS, Forecast, prefill_work
 from hisa_eval.run.grid import cells_of
 from hisa_eval.run.plan import PlannedRun

@@ -30,7 +30,9 @@ CASES = [
     ("missing file", ["--inputs", "none.safetensors"], "does not exist"),
     ("unknown precision", ["--precisions", "fp4"], "fp4"),
     ("no rows", ["--rows", "0"], "--rows 0"),
-    ("taken over", ["--indexer", "hisa,index-cache"], "index-cache takes selections over"),
+    ("steps", ["--indexer", "hisa,step-reuse"], "step-reuse acts while decoding"),
+    ("a runner over steps", ["--run-with", "step-reuse"], "hisa-eval niah, or hisa-eval sweep"),
+    ("a runner over layers", ["--run-with", "index-cache"], "attends to what another one selected"),
     ("unknown indexer", ["--indexer", "hsia"], "did you mean 'hisa'"),
     ("budget that cannot be filled", ["--indexer", "hisa:num_blocks=2"], "cannot fill k"),
     ("unknown runner", ["--run-with", "hsia"], "did you mean 'hisa'"),
@@ -121,10 +123,57 @@ def test_the_nano_model_and_a_file_of_its_inputs_agree(inside: Command, tmp_path
         ]
         for name in ("run", "file")
     }
+    # The space before the answer is a token of this model; the row that reads it is the last one.
+    for record in (*records["run"], *records["file"]):
+        assert record["details"]["lead_in"] == 1
+        assert record["details"]["visible"][-1] == 1024 - 128 + 1
     first = [r["details"]["layers"] for r in records["run"] if r["depth"] == 100]
     for mine, theirs in zip(first, (r["details"]["layers"] for r in records["file"]), strict=True):
         for one, other in zip(mine, theirs, strict=True):
             assert {**one, "noise": {}} == {**other, "noise": {}}
+
+
+def test_a_run_of_an_older_version_is_read_and_not_mixed_with(inside: Command, tmp_path: Path) -> None:
+    run = [
+        *("fidelity", "--synthetic", "spikes", "--lengths", "300", "--rows", "3", "--topk", "32"),
+        *("--indexer", "hisa:block_size=16,num_blocks=4", "--precisions", "none", "--out", "run"),
+    ]
+    assert inside(*run).returncode == 0
+    note = tmp_path / "run" / "tables" / "needles.md"
+    assert "the first token of the answer's own text" in note.read_text("utf-8")
+    manifest = json.loads((tmp_path / "run" / "manifest.json").read_text("utf-8"))
+    del manifest["settings"]["version"]
+    (tmp_path / "run" / "manifest.json").write_text(json.dumps(manifest), "utf-8")
+    lines = (tmp_path / "run" / "samples.jsonl").read_text("utf-8").splitlines()
+    old = [json.loads(line) for line in lines]
+    for record in old:
+        assert record["details"].pop("lead_in") == 0
+    (tmp_path / "run" / "samples.jsonl").write_text("".join(f"{json.dumps(one)}\n" for one in old), "utf-8")
+    done = inside(*run)
+    assert done.returncode == 2
+    assert done.stderr == (
+        "error: run holds another run: version is (not set) there and 2 here – choose another --out: "
+        "results of two versions do not mix; nothing was written\n"
+    )
+    assert inside("report", "run").returncode == 0
+    assert "the prompt's last row, even where it gives no more than a space" in note.read_text("utf-8")
+
+
+def test_layers_that_share_are_drawn_and_have_no_noise_floor(inside: Command, tmp_path: Path) -> None:
+    done = inside(
+        *("fidelity", "--lengths", "1k", "--depths", "50%", "--rows", "4", "--topk", "128", "--json"),
+        *("--indexer", "index-cache:every=2", "--precisions", "bf16", "--no-attention", "--out", "run"),
+    )
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert {one["indexer"] for one in found["noise_floor"]} == {"dsa"}
+    assert {one["indexer"] for one in found["needles"]} == {"dsa", "index-cache:every=2"}
+    by_layer = pd.read_csv(tmp_path / "run" / "tables" / "agreement-by-layer.csv")
+    own = by_layer[(by_layer["indexer"] != "dsa") & (by_layer["metric"] == "recall")]
+    mean = {(row["layer"], row["scope"]): row["mean"] for row in own.to_dict("records")}
+    assert mean[0, "beyond"] == mean[2, "beyond"] == 1
+    assert mean[1, "beyond"] < 0.9
+    assert "index-cache:every=2" in (tmp_path / "run" / "report.html").read_text("utf-8")
 
 
 def test_a_model_that_runs_with_hisa_is_shadowed_by_the_others(inside: Command, tmp_path: Path) -> None:

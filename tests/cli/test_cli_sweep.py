@@ -25,6 +25,7 @@ CASES = [
     ("no number", ["--budgets", "many"], "whole numbers"),
     ("nothing fits", ["--block-size", "4", "--num-blocks", "2", "--ratio", "none"], "no variant can fill"),
     ("empty piece", ["--block-size", "16,,32"], "empty piece"),
+    ("steps without answers", ["--indexer", "hisa,step-reuse", "--no-accuracy"], "step-reuse acts while"),
     ("foreign folder", ["--out", "foreign"], "not empty"),
 ]
 
@@ -111,3 +112,54 @@ def test_a_dry_run_counts_and_writes_nothing(inside: Command, tmp_path: Path) ->
     assert "0 cells, 6 results" in done.stdout
     assert "nothing was written" in done.stdout
     assert list(tmp_path.iterdir()) == []
+
+
+def test_wrappers_take_part_and_those_over_steps_are_asked_alone(inside: Command, tmp_path: Path) -> None:
+    layers, steps = "index-cache:every=2", "step-reuse:every=2,newest=32"
+    run = [
+        *("sweep", "--lengths", "4k", "--depths", "2", "--rows", "6", "--budgets", "256", "--device", "cpu"),
+        *("--block-size", "32", "--num-blocks", "16", "--ratio", "none"),
+        *("--indexer", f"dsa,{layers},{steps}", "--out", "run"),
+    ]
+    told = inside(*run, "--dry-run", "--json")
+    assert told.returncode == 0, told.stderr
+    forecast = json.loads(told.stdout)
+    hisa = "hisa:block_size=32,num_blocks=16"
+    assert forecast["variants"] == {"256": ["dsa", layers, steps, hisa]}
+    results = {(one["part"], one["indexer"]): one["results"] for one in forecast["lines"]}
+    asked = dict.fromkeys([("asked", label) for label in forecast["variants"]["256"]], 2)
+    assert results == {("compared", ""): 2 * 3, **asked}
+    assert list(tmp_path.iterdir()) == []
+
+    done = inside(*run, "--json")
+    assert done.returncode == 0, done.stderr
+    found = {one["indexer"]: one for one in json.loads(done.stdout)["variants"]}
+    assert set(found) == {"dsa", layers, steps, hisa}
+    assert found[layers]["recall"] < found["dsa"]["recall"] == 1
+    assert found[layers]["cost"] == pytest.approx(2 / 3)
+    assert found[layers]["contexts"] == 2
+    mine = found[steps]
+    assert mine["cost"] == pytest.approx((4096 + 256 + 32) / 2 / 4096)
+    for name in ("recall", "beyond", "kept", "contexts", "select_seconds"):
+        assert mine[name] is None
+    assert mine["n"] == 2
+    assert 0 <= mine["score"] <= 1
+    assert mine["front_recall"] is mine["front_kept"] is False
+    cheaper = [one for one in found.values() if one is not mine and one["cost"] <= mine["cost"]]
+    assert mine["front_score"] is all(one["score"] < mine["score"] for one in cheaper)
+
+    table = (tmp_path / "run" / "tables" / "sweep.md").read_text("utf-8")
+    (row,) = [line for line in table.splitlines() if f"| {steps} |" in line]
+    cells = [cell.strip() for cell in row.strip("|").split("|")]
+    assert cells[4] == f"{mine['cost']:.3f}"
+    assert cells[5:10] == ["–"] * 5
+    assert cells[10].startswith(share(mine["score"], 3))
+    assert f"Asked for needles alone, as they act while decoding: {steps}." in table
+    page = html.unescape((tmp_path / "run" / "report.html").read_text("utf-8"))
+    assert f"{steps}: not measured" in page
+    assert f"{steps}, 4K: {share(mine['score'], 3)}" in page
+    compared = (tmp_path / "run" / "k256" / "fidelity" / "samples.jsonl").read_text("utf-8")
+    assert layers in compared
+    assert steps not in compared
+    assert inside(*run).returncode == 0
+    assert inside("report", "run").returncode == 0

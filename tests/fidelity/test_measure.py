@@ -139,6 +139,17 @@ def test_rows_are_spread_seeded_and_end_with_the_last() -> None:
     assert spread_rows(1, 1, 0) == [0]
 
 
+def test_a_row_behind_the_context_takes_no_other_rows_place() -> None:
+    for seed in range(40):
+        plain, behind = spread_rows(30, 10, seed), spread_rows(30, 10, seed, 31)
+        assert behind[-1] == 31
+        # The context's own last row is one like any other: it stands there where it was drawn.
+        assert [row for row in behind[:-1] if row != 29] == plain[:-1]
+        assert len(behind) == 11
+    assert any(29 in spread_rows(30, 10, seed, 31) for seed in range(40))
+    assert spread_rows(4, 10, 0, 4) == [0, 1, 2, 3, 4]
+
+
 @pytest.mark.parametrize("name", DISTRIBUTIONS)
 def test_distributions_are_seeded_and_scaled(name: str) -> None:
     made = make_frame(name, 3000, rows=4, heads=2, dim=16, seed=5)

@@ -189,6 +189,10 @@ def test_two_stages_recall_more_than_one() -> None:
         ("misa", 10_000 * 8 / 64 + 10),
         ("misa:candidates=8192", 10_000 * 8 / 64 + 10 + 8192),
         ("misa:heads=64", 10_000),
+        ("step-reuse", (10_000 + 3 * (2048 + 64)) / 4),
+        ("step-reuse:every=2,newest=9000,over=hisa", (79 + 64 * 128 + 10_000) / 2),
+        ("step-reuse:every=1,over=misa", 10_000 * 8 / 64 + 10),
+        ("index-cache", None),
     ],
 )
 def test_what_a_query_is_scored_against_is_counted(spec: str, cost: float) -> None:

@@ -12,7 +12,7 @@ from hisa_eval.indexers.base import Indexer, IndexerState
 from hisa_eval.indexers.index_cache import IndexCacheIndexer
 from hisa_eval.indexers.registry import parse
 from hisa_eval.indexers.step_reuse import StepReuseIndexer
-from hisa_eval.indexers.wrapped import WrappedIndexer, states_of
+from hisa_eval.indexers.wrapped import WrappedIndexer, scored_keys_of, states_of
 
 TOPK, N = 16, 200
 HISA = "hisa/block_size=4/num_blocks=6"
@@ -64,6 +64,22 @@ def test_which_layers_select() -> None:
     assert full("index-cache:first=3", 12) == [0, 1, 2, 6, 10]
     assert full("index-cache:every=1", 3) == [0, 1, 2]
     assert full("index-cache:every=2,first=2", 6) == [0, 1, 3, 5]
+
+
+@pytest.mark.parametrize(
+    ("spec", "n_layers", "share"),
+    [("", 9, 3 / 9), ("every=4,first=3", 61, 17 / 61), ("every=1", 3, 1), ("every=8,first=2", 1, 1)],
+)
+def test_layers_that_share_score_nothing(spec: str, n_layers: int, share: float) -> None:
+    indexer = cache(f"index-cache:{spec}" if spec else "index-cache")
+    assert scored_keys_of(indexer, 10_000, 2048, 64, n_layers) == pytest.approx(10_000 * share)
+    assert scored_keys_of(parse("dsa"), 10_000, 2048, 64, n_layers) == 10_000
+
+
+def test_what_the_wrapped_indexer_does_not_count_is_not_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    for indexer in (cache("index-cache"), reuse("step-reuse")):
+        monkeypatch.setattr(indexer.inner, "scored_keys", lambda visible, topk, heads: None)
+        assert scored_keys_of(indexer, 10_000, 2048, 64, 3) is None
 
 
 @pytest.mark.parametrize("over", ["dsa", HISA])

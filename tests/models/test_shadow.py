@@ -20,6 +20,7 @@ from hisa_eval.fidelity.measure import choose
 from hisa_eval.fidelity.overlap import overlap
 from hisa_eval.indexers.registry import parse
 from hisa_eval.models import registry
+from hisa_eval.models.lead_in import lead_in
 from hisa_eval.models.transformers_dsa.model import TransformersModel
 from hisa_tasks.niah import NiahTask
 from hisa_tasks.sample import Sample
@@ -105,7 +106,8 @@ def test_nothing_changes_because_somebody_shadows(model: TransformersModel, aske
     # The queries that a plain pass asks in its last layer are the ones that were compared.
     model._session.reset()
     model._runtime.begin(indexer)
-    tokens, _ = model._encode(asked)
+    prompt, _ = model._encode(asked)
+    tokens = [*prompt.tolist(), *lead_in(model.tokenizer, asked.references[0])]
     model._runtime.watcher = lambda layer, q, k, _weights, _ends: seen.setdefault(layer, []).append((q, k))
     with torch.inference_mode():
         for start in range(0, len(tokens), 256):

@@ -41,6 +41,32 @@ def test_key_changes_with_any_part(parts: dict[str, Any], value: Any) -> None:
     assert (found is None) is same
 
 
+def test_groups_of_settings_in_a_list_are_looked_into_and_other_lists_are_one_setting() -> None:
+    old = {"parts": [{"topk": 1, "lengths": [4, 8]}, {"topk": 2}]}
+    assert first_difference(old, {"parts": [{"topk": 1, "lengths": [4, 8]}, {"topk": 3}]}) == (
+        "parts.1.topk",
+        "2",
+        "3",
+    )
+    assert first_difference(old, {"parts": [{"topk": 1, "lengths": [4, 9]}, {"topk": 2}]}) == (
+        "parts.0.lengths",
+        "[4,8]",
+        "[4,9]",
+    )
+    fewer = first_difference(old, {"parts": old["parts"][:1]})
+    assert fewer is not None
+    assert fewer.name == "parts"
+
+
+def test_another_version_cannot_be_set_back() -> None:
+    found = first_difference({"rows": 4}, {"rows": 4, "version": 2})
+    assert found == ("version", "(not set)", "2")
+    assert "set version back" not in found.mend("run")
+    other = first_difference({"rows": 4}, {"rows": 5})
+    assert other is not None
+    assert "set rows back to resume that run" in other.mend("run")
+
+
 def test_key_is_what_it_was() -> None:
     parts = {"model": "nano", "length": 8192, "depth": 50.0}
     assert sample_key(parts) == "428f3d66d7dfa4fde30c309a77279e3b9d38e078d29953437af474aa1d9b07ff"

@@ -43,7 +43,7 @@ def capture_frames(
     Args:
         model: From `load_swapped`.
         runtime: Its runtime; watchers are removed when this returns.
-        tokens: The prompt.
+        tokens: The prompt, with what of the answer is to be read.
         rows: Positions, ascending.
         chunk: Tokens of a prefill chunk.
         indexer: Runs the model; flat DSA by default.

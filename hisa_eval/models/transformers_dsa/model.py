@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from hisa_eval.indexers.base import Indexer
 from hisa_eval.models.base import Generation
 from hisa_eval.models.checkpoint import checkpoint_hash
 from hisa_eval.models.errors import CellError
+from hisa_eval.models.lead_in import lead_in
 from hisa_eval.models.tokens import CheckpointTokenizer
 from hisa_eval.models.transformers_dsa.capture import capture_frames
 from hisa_eval.models.transformers_dsa.loading import stop_ids
@@ -129,7 +131,7 @@ class TransformersModel:
     def generate(self, sample: Sample, indexer: Indexer, *, probe: bool = True, seed: int = 0) -> Generation:
         """Answer `sample` greedily; see `hisa_eval.models.base.Model.generate`."""
         tokens, evidence = self._encode(sample)
-        self._check_length(tokens, sample)
+        self._check_length(len(tokens), sample.max_new_tokens)
         try:
             with _memory_as_cell_error():
                 answer = self._session.answer(
@@ -167,9 +169,13 @@ class TransformersModel:
     ) -> list[Frame]:
         """What each layer's indexer sees of sampled rows of a prompt, after `indexer` in the layers before.
 
+        The last row of the frames is the answering one: it gives the first token of the first reference. That
+        is the prompt's last row, or the one behind it that reads the space where that is a token of its own:
+        see `hisa_eval.models.lead_in`.
+
         Args:
             sample: The prompt.
-            rows: Rows drawn, spread evenly over the prompt; its last one comes besides.
+            rows: Rows drawn, spread evenly over the prompt; the answering row comes besides.
             seed: Decides the draw.
             attention: Also keep the rows' dense attention.
             indexer: Runs the model; flat DSA by default.
@@ -178,20 +184,23 @@ class TransformersModel:
             CellError: out of memory, or longer than the model's context.
         """
         tokens, evidence = self._encode(sample)
-        self._check_length(tokens, sample)
+        before = lead_in(self._tokenizer, sample.references[0]) if sample.references else []
+        self._check_length(len(tokens), max(sample.max_new_tokens, len(before)))
+        read = np.concatenate([tokens, np.array(before, dtype=tokens.dtype)])
         # The pass leaves the runtime in the middle of another sequence.
         self._session.reset()
         with _memory_as_cell_error():
-            return capture_frames(
+            frames = capture_frames(
                 self._model,
                 self._runtime,
-                tokens,
-                spread_rows(len(tokens), rows, seed),
+                read,
+                spread_rows(len(tokens), rows, seed, len(read) - 1),
                 chunk=_chunk(self._device),
                 indexer=indexer,
                 attention=attention,
                 evidence=evidence,
             )
+        return [replace(frame, lead_in=len(before)) for frame in frames]
 
     def stopwatch(self) -> SwappedStopwatch:
         """Times answers of a given number of tokens: nothing is kept between two, no token ends one early."""
@@ -199,12 +208,11 @@ class TransformersModel:
         session = Session(self._model, self._runtime, chunk=_chunk(self._device), stop_ids=())
         return SwappedStopwatch(session, self._device)
 
-    def _check_length(self, tokens: NDArray[np.int32], sample: Sample) -> None:
+    def _check_length(self, n_prompt: int, n_new: int) -> None:
         limit = self._model.config.max_position_embeddings
-        if len(tokens) + sample.max_new_tokens > limit:
+        if n_prompt + n_new > limit:
             raise CellError(
-                f"{len(tokens)} prompt tokens and {sample.max_new_tokens} to generate exceed the model's "
-                f"context of {limit}"
+                f"{n_prompt} prompt tokens and {n_new} to generate exceed the model's context of {limit}"
             )
 
     def _encode(self, sample: Sample) -> tuple[NDArray[np.int32], list[int]]:

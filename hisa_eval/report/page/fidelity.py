@@ -90,20 +90,23 @@ def context_explorer(found: Sequence[Mapping[str, Any]]) -> Explorer:
         Field("prompt_tail", "end of the prompt", "text"),
         Field("reason", "why it failed", "text"),
         Field("n_prompt_tokens", "tokens", "count"),
-        Field("scored_keys", "vectors scored for the last row", "count"),
+        Field("lead_in", "tokens of the answer read before its own text", "count"),
+        Field("scored_keys", "vectors scored for the answering row", "count"),
         Field("select_seconds", "selecting", "seconds"),
     ]
+    of_details = ("lead_in", "scored_keys", "select_seconds")
     rows = [
         {
             **one,
             "inputs": str(one["task"]).partition("/")[2],
             "expected": " | ".join(map(str, one.get("references") or ())),
-            **{name: (one.get("details") or {}).get(name) for name in ("scored_keys", "select_seconds")},
+            **{name: (one.get("details") or {}).get(name) for name in of_details},
             "layers": [_layer(layer) for layer in (one.get("details") or {}).get("layers", ())],
         }
         for one in found
     ]
-    names = ("answer's text selected", "by flat DSA", "IoU, last row", "recall, last row", "IoU", "recall")
+    answering = ("IoU, answering row", "recall, answering row")
+    names = ("answer's text selected", "by flat DSA", *answering, "IoU", "recall")
     picked = "layers that selected some of the answer's text"
     return Explorer("context", fields, rows, layers=names, picked=picked)
 
@@ -138,7 +141,7 @@ def _agreement(compared: Compared, inputs: str, data: pd.DataFrame) -> list[Part
 
 
 def _missed(compared: Compared, inputs: str, data: pd.DataFrame) -> list[Part]:
-    """Contexts whose answer no last row can attend to, by layer and length."""
+    """Contexts whose answer the answering row cannot attend to, by layer and length."""
     own = data[data["inputs"] == inputs]
 
     def cell(row: Mapping[str, Any] | None, where: str) -> HeatCell:
@@ -152,7 +155,7 @@ def _missed(compared: Compared, inputs: str, data: pd.DataFrame) -> list[Part]:
         # Dark is bad on every heatmap, so that the colour is of what was found.
         return SCORES.cell(1 - row["missed"], tip)
 
-    what = "Contexts in which the last row can attend to the answer, by layer and length"
+    what = "Contexts in which the answering row can attend to the answer, by layer and length"
     caption = f"{what}{_of(compared, inputs)}."
     return [_by_layer(compared.compared, records(own), "found", caption, cell)] if len(own) else []
 

@@ -97,8 +97,6 @@ def _cell(row: Mapping[str, Any] | None, name: str, label: str) -> HeatCell:
     if not math.isnan(row[f"{name}_low"]):
         interval = f" [{share(row[f'{name}_low'], 3)}, {share(row[f'{name}_high'], 3)}]"
     n = {"recall": row["contexts"], "kept": row["n_kept_of"], "score": row.get("n")}[name]
-    tip = (
-        f"{label}, {length_label(row['length'])}: {share(row[name], 3)}{interval}, n = {int(n)}, "
-        f"cost {row['cost']:.3f} of flat DSA's"
-    )
+    cost = "cost not known" if pd.isna(row["cost"]) else f"cost {row['cost']:.3f} of flat DSA's"
+    tip = f"{label}, {length_label(row['length'])}: {share(row[name], 3)}{interval}, n = {int(n)}, {cost}"
     return SCORES.cell(row[name], tip)
