@@ -9,7 +9,7 @@ from hisa_kernels.memory import Scratch, rows_within, temp_bytes
 from hisa_kernels.reference.shared_latents import ROWS, attend_shared, shared_bytes
 from hisa_kernels.workers import spread, without_denormals
 
-CPU_GATHER_BYTES = 4 << 20
+CPU_GATHER_BYTES = 8 << 20
 """Gathered latents at a time on a CPU: what stays in cache between the gather and the two products."""
 
 CPU_SHARED_BYTES = 8 << 20
