@@ -9,6 +9,7 @@ import typer
 from hisa_eval.cli import options
 from hisa_eval.config.defaults import SWEEP
 
+INPUTS = "Inputs"
 AXES = "HISA's options, each a list; every combination takes part"
 
 
@@ -66,6 +67,18 @@ def sweep(
         options.option("rows", "Query rows compared in each context.", options.GRID, "N", defaults=SWEEP),
     ] = None,
     seed: options.Seed = None,
+    inputs: Annotated[
+        str | None,
+        options.option(
+            "inputs",
+            "Recorded inputs in place of the grid's contexts: a safetensors file, or a folder of them (see "
+            "hisa-eval fidelity --dump). With --no-accuracy.",
+            INPUTS,
+            "PATH",
+            "none",
+            SWEEP,
+        ),
+    ] = None,
     accuracy: Annotated[
         bool | None,
         typer.Option(
@@ -103,6 +116,7 @@ def sweep(
       hisa-eval sweep --budgets 512,1024,2048 --indexer hisa-multi,hisa-overlap,hisa-adaptive
       hisa-eval sweep --indexer index-cache,step-reuse,step-reuse:over=hisa/block_size=64
       hisa-eval sweep --budgets 512,2048 --dry-run
+      hisa-eval sweep --no-accuracy --inputs dumps/ --indexer hisa-multi,misa:heads=2
       hisa-eval sweep --no-accuracy --pooling mean,max --forced none,first_last
     """
     from hisa_eval.cli.needs import show_needs
@@ -118,6 +132,7 @@ def sweep(
         "depths": depths,
         "samples": samples,
         "rows": rows,
+        "inputs": inputs,
         "seed": seed,
         "needle": needle,
         "distractors": distractors,

@@ -88,6 +88,7 @@ SWEEP: dict[str, Any] = {
     "depths": "random:5",
     "samples": 1,
     "rows": 32,
+    "inputs": None,
     "needle": "single-number",
     "distractors": None,
     "haystack": "prose",

@@ -28,7 +28,7 @@ def _precisions(value: Any) -> tuple[str, ...]:
     return found
 
 
-def _without_slash(value: Any) -> Any:
+def without_slash(value: Any) -> Any:
     """A folder is the same with a slash behind it and without."""
     return value.rstrip("/") or value if isinstance(value, str) else value
 
@@ -58,7 +58,7 @@ class FidelitySettings(RunSettings):
     depths: Annotated[tuple[float, ...], BeforeValidator(parse_seeded_depths)]
     samples: Annotated[int, Field(ge=1, le=100_000)]
     rows: Annotated[int, Field(ge=1, le=65_536)]
-    inputs: Annotated[str, BeforeValidator(_without_slash)] | None
+    inputs: Annotated[str, BeforeValidator(without_slash)] | None
     synthetic: Annotated[str, BeforeValidator(joined)] | None
     heads: Annotated[int, Field(ge=1, le=1024)]
     dim: Annotated[int, Field(ge=1, le=4096)]

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field
 
 from hisa_eval.config.defaults import SWEEP
+from hisa_eval.config.fidelity import without_slash
 from hisa_eval.config.grammar import parse_lengths
 from hisa_eval.config.niah import parse_seeded_depths
 from hisa_eval.config.settings import RunSettings, validated
@@ -60,6 +61,8 @@ class SweepSettings(RunSettings):
         needle: Name of a needle variant, or a YAML file that defines one.
         distractors: Needles with other keys in the haystack.
         haystack: `prose`, `noise`, `needles`, or a folder of text files.
+        inputs: File of recorded inputs, or folder of such files, that are compared on in place of contexts of
+            the grid.
         accuracy: Also ask the model; else selections are compared alone.
         budgets: Token budgets k; none takes the model's own.
         block_size, num_blocks, ratio, pooling, forced, forced_in_budget, block_score_dtype: Values of HISA's
@@ -73,6 +76,7 @@ class SweepSettings(RunSettings):
     needle: Annotated[str, Field(min_length=1)]
     distractors: Annotated[int, Field(ge=0, le=1_000_000)] | None
     haystack: Annotated[str, Field(min_length=1)]
+    inputs: Annotated[str, BeforeValidator(without_slash)] | None
     accuracy: bool
     budgets: Annotated[tuple[int, ...], BeforeValidator(_counts)]
     block_size: Names

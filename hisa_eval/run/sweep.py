@@ -111,6 +111,11 @@ def plan_sweep(settings: SweepSettings) -> PlannedSweep:
             f"--no-accuracy: {label} acts while decoding, and has no selections of a prefill to compare",
             "drop --no-accuracy, or leave it out of --indexer",
         )
+    if settings.inputs and settings.accuracy:
+        raise UserError(
+            "--inputs are selections of a prefill, which nobody can be asked for needles with",
+            "add --no-accuracy",
+        )
     parts, skipped = [], []
     for topk in settings.budgets or (settings.topk or own,):
         labels = []

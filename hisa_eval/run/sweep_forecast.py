@@ -143,15 +143,10 @@ def _compared(topk: int, run: PlannedFidelity, timed: TimedContext) -> Iterator[
 def _time_one_context(run: PlannedFidelity) -> TimedContext:
     """The second of two contexts; the first warms up."""
     run.source.open()
-    shortest = run.source.places[0]
-    length = min(TIMED_LENGTH, shortest.length)
-    try:
-        run.source.facts(Place(shortest.task, length, 100.0, 0))
-    except ValueError:
-        length = shortest.length
     prefill, comparing = 0.0, 0.0
-    for index in range(2):
-        records = compare_on(run, Place(shortest.task, length, 100.0, index), list(run.answerer.indexers))
+    length, places = _short_places(run)
+    for place in places:
+        records = compare_on(run, place, list(run.answerer.indexers))
         for record in records:
             if record["status"] == "failed":
                 raise UserError(
@@ -160,3 +155,16 @@ def _time_one_context(run: PlannedFidelity) -> TimedContext:
         prefill = float(records[0]["seconds"]["prefill"])
         comparing = sum(float(record["seconds"]["decode"]) for record in records)
     return TimedContext(length, prefill, comparing)
+
+
+def _short_places(run: PlannedFidelity) -> tuple[int, list[Place]]:
+    """Two contexts that are soon compared on, and their length; recorded ones are as long as they are."""
+    shortest = run.source.places[0]
+    if run.settings.inputs:
+        return shortest.length, [shortest, shortest]
+    length = min(TIMED_LENGTH, shortest.length)
+    try:
+        run.source.facts(Place(shortest.task, length, 100.0, 0))
+    except ValueError:
+        length = shortest.length
+    return length, [Place(shortest.task, length, 100.0, index) for index in range(2)]

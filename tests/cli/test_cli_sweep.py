@@ -26,6 +26,8 @@ CASES = [
     ("nothing fits", ["--block-size", "4", "--num-blocks", "2", "--ratio", "none"], "no variant can fill"),
     ("empty piece", ["--block-size", "16,,32"], "empty piece"),
     ("steps without answers", ["--indexer", "hisa,step-reuse", "--no-accuracy"], "step-reuse acts while"),
+    ("inputs without answers", ["--inputs", "foreign"], "add --no-accuracy"),
+    ("no such inputs", ["--inputs", "missing", "--no-accuracy"], "missing does not exist"),
     ("foreign folder", ["--out", "foreign"], "not empty"),
 ]
 
@@ -163,3 +165,23 @@ def test_wrappers_take_part_and_those_over_steps_are_asked_alone(inside: Command
     assert steps not in compared
     assert inside(*run).returncode == 0
     assert inside("report", "run").returncode == 0
+
+
+def test_recorded_inputs_are_swept(inside: Command, tmp_path: Path) -> None:
+    grid = ["--lengths", "600,900", "--depths", "random:2", "--device", "cpu", "--indexer", "dsa"]
+    done = inside("fidelity", *grid, "--rows", "12", "--no-attention", "--dump", "dumps/")
+    assert done.returncode == 0, done.stderr
+    small = [*SMALL[2:], "--indexer", "hisa-multi:block_size=16,num_blocks=8,index-cache:first=2"]
+    sweep = ["sweep", *small, "--inputs", "dumps/", "--no-accuracy"]
+    forecast = inside(*sweep, "--dry-run", "--json")
+    assert forecast.returncode == 0, forecast.stderr
+    done = inside(*sweep, "--out", "run", "--json")
+    assert done.returncode == 0, done.stderr
+    found = {(one["indexer"], one["length"]): one for one in json.loads(done.stdout)["variants"]}
+    assert {length for _, length in found} == {600, 900}
+    for (label, _), one in found.items():
+        assert one["contexts"] == 2
+        assert one.get("score") is None
+        assert one["recall"] == 1.0 if label == "dsa" else 0 < one["recall"] < 1
+        assert one["cost"] > 0
+    assert (tmp_path / "run" / "figures" / "pareto-k64.png").is_file()
