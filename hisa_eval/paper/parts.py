@@ -55,13 +55,13 @@ class Scale:
 
 
 QUICK = Scale(
-    niah={"lengths": "4k..32k", "depths": "5", "samples": 2},
+    niah={"lengths": "4k..16k", "depths": "5", "samples": 2},
     longbench={"samples": 6},
     fidelity={"lengths": "8k..32k", "depths": "random:5", "samples": 1, "rows": 64},
     sweep={"lengths": "16k", "depths": "random:5", "rows": 32, "accuracy": False},
     attention="8k",
 )
-"""Eight contexts of needles and more of mini, for an interval over contexts; minutes on two CPU cores."""
+"""Six contexts of needles and more of mini, for an interval over contexts; minutes on two CPU cores."""
 
 FULL = Scale(
     niah={"lengths": "4k..128k", "depths": "11", "samples": 2},
