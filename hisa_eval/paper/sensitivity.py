@@ -85,12 +85,14 @@ def _claims(study: Study, where: str) -> list[Claim]:
     claims = []
     if COARSE in own:
         claims += [
-            claim(NAME, _SAID["coarse"], study, (label, COARSE), better, where)
+            claim(NAME, f"{_SAID['coarse']}: {label}", study, (label, COARSE), better, where)
             for label in own
             if label in (FINE, PLAIN)
         ]
-    claims += [claim(NAME, _SAID["close"], study, (label, dsa), close, where) for label in own]
-    claims += [claim(NAME, _SAID["block"], study, (label, block), better, where) for label in own]
+    claims += [claim(NAME, f"{_SAID['close']}: {label}", study, (label, dsa), close, where) for label in own]
+    claims += [
+        claim(NAME, f"{_SAID['block']}: {label}", study, (label, block), better, where) for label in own
+    ]
     return claims
 
 

@@ -7,9 +7,10 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.patheffects import withStroke
 
 from hisa_eval.report.figures.legend import fitted_legend, note_below
-from hisa_eval.report.figures.theme import INK, SOFT, Style, series_styles
+from hisa_eval.report.figures.theme import INK, PAPER, SOFT, Style, series_styles
 from hisa_eval.report.numbers import length_label
 
 _QUALITIES = (
@@ -92,7 +93,7 @@ def _number(axes: Axes, x: np.ndarray, y: np.ndarray, numbers: list[int]) -> Non
             groups.append((place, [number]))
     for place, members in groups:
         axes.annotate(
-            "\n".join(map(str, members)),
+            ", ".join(map(str, members)),
             tuple(place),
             (3, -3),
             xycoords="axes fraction",
@@ -100,7 +101,8 @@ def _number(axes: Axes, x: np.ndarray, y: np.ndarray, numbers: list[int]) -> Non
             ha="left",
             va="top",
             fontsize=6,
-            linespacing=0.95,
+            path_effects=[withStroke(linewidth=1.8, foreground=PAPER)],
+            zorder=5,
         )
 
 

@@ -24,7 +24,8 @@ PAPER = "#ffffff"
 FAILED = "#d4d7dc"
 # Okabe and Ito's palette; flat DSA takes the ink colour.
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
-_MARKERS = ("s", "^", "D", "v", "P", "X")
+_MARKERS = ("s", "^", "D", "v", "P", "X", "p", "<", "*", ">", "h", "d")
+"""Twice as many as colours, so that a colour that comes again has another shape."""
 
 # Near black and near white, so that text in a coloured cell is not taken for ink or paper below.
 _ON_LIGHT, _ON_DARK = "#010101", "#fefefe"
