@@ -170,3 +170,13 @@ def test_wrong_folders_are_refused(tmp_path: Path, write: Callable[..., Path]) -
     with pytest.raises(UserError, match="damaged"):
         build_paper([copy], tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_statements_of_figure_5_name_their_configuration(tmp_path: Path) -> None:
+    runs = Path(__file__).parents[2] / "results/reference/paper-h200/runs"
+    made = build_paper([runs / "longbench"], tmp_path / "out")
+    texts = [one.paper for one in made.claims if one.item == "F5"]
+    assert len(texts) == len(set(texts)) == 8
+    assert any("hisa:block_size=256,num_blocks=32" in text for text in texts)
+    lowest = _of(made, "F5", "Block-Sparse scores lowest")
+    assert [one.verdict for one in lowest] == [Verdict.AGREES] * 3
