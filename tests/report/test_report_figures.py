@@ -202,9 +202,10 @@ def test_page_defines_every_figure_colour_for_light_and_dark() -> None:
 
 
 def test_series_are_told_apart() -> None:
-    styles = series_styles(["hisa", "dsa", "block-sparse", *(f"own{n}" for n in range(3))])
+    styles = series_styles(["hisa", "dsa", "block-sparse", *(f"own{n}" for n in range(30))])
     assert styles["dsa"].colour == INK
-    assert len({(one.colour, one.marker) for one in styles.values()}) == 6
+    assert len({(one.colour, one.marker) for one in styles.values()}) == 33
+    assert len({one.marker for one in list(styles.values())[:13]}) == 13
     assert styles["hisa"].colour == COLOURS[0]
 
 

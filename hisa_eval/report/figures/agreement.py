@@ -23,6 +23,9 @@ _KINDS: tuple[tuple[str, Any, str], ...] = (
     ("minimum", ":", "lowest"),
 )
 
+MOST_WITH_EXTREMES = 6
+"""Indexers up to which percentiles and lowest rows are drawn beside the means: more cannot be told apart."""
+
 
 def draw_by_layer(labels: Sequence[str], data: pd.DataFrame, run_with: str = "dsa") -> Figure:
     """IoU over layers: a column for each length, a row for each set of rows.
@@ -41,8 +44,14 @@ def draw_by_layer(labels: Sequence[str], data: pd.DataFrame, run_with: str = "ds
             axes, part = panels[row][column], data[(data["length"] == length) & (data["scope"] == scope)]
             for place, label in enumerate(labels):
                 own = part[part["indexer"] == label].sort_values("layer")
-                _lines(axes, own["layer"].to_numpy(float) + _beside(place, labels), own, styles[label])
-            _frame(axes, data, empty=not len(part[part["indexer"].isin(labels)]))
+                _lines(
+                    axes,
+                    own["layer"].to_numpy(float) + _beside(place, labels),
+                    own,
+                    styles[label],
+                    _kinds(labels),
+                )
+            _frame(axes, data, labels, empty=not len(part[part["indexer"].isin(labels)]))
             every = max(1, -(-len(layers) // 8))
             axes.set_xticks(layers[::every], [str(layer) for layer in layers[::every]])
             axes.set_xlim(layers[0] - 0.4, layers[-1] + 0.4)
@@ -76,9 +85,9 @@ def draw_by_length(
             for place, label in enumerate(labels):
                 own = part[part["indexer"] == label].sort_values("length")
                 x = np.array([places[int(one)] for one in own["length"]], dtype=float)
-                _lines(axes, x + _beside(place, labels), own, styles[label])
+                _lines(axes, x + _beside(place, labels), own, styles[label], _kinds(labels))
             length_axis(axes, lengths, width)
-            _frame(axes, data, empty=not len(part[part["indexer"].isin(labels)]))
+            _frame(axes, data, labels, empty=not len(part[part["indexer"].isin(labels)]))
             if column == 0:
                 axes.set_ylabel(f"IoU with DSA\n{meaning}")
         panels[0][column].set_title(f"layer {layer}" if layer >= 0 else "all layers", loc="left")
@@ -113,8 +122,15 @@ def draw_by_distance(labels: Sequence[str], data: pd.DataFrame) -> Figure:
     return figure
 
 
-def _lines(axes: Axes, x: np.ndarray, own: pd.DataFrame, style: Style) -> None:
-    for kind, dash, _ in _KINDS:
+def _kinds(labels: Sequence[str]) -> tuple[tuple[str, Any, str], ...]:
+    """What is drawn of each indexer."""
+    return _KINDS if len(labels) <= MOST_WITH_EXTREMES else _KINDS[:1]
+
+
+def _lines(
+    axes: Axes, x: np.ndarray, own: pd.DataFrame, style: Style, kinds: Sequence[tuple[str, Any, str]]
+) -> None:
+    for kind, dash, _ in kinds:
         if kind == "mean":
             _errors(axes, x, own, style)
             continue
@@ -152,8 +168,9 @@ def _beside(place: int, labels: Sequence[str]) -> float:
     return (place - (len(labels) - 1) / 2) * min(0.08, 0.4 / max(1, len(labels)))
 
 
-def _frame(axes: Axes, data: pd.DataFrame, *, empty: bool) -> None:
-    lowest = float(data["minimum"].min()) if len(data) else 0.0
+def _frame(axes: Axes, data: pd.DataFrame, labels: Sequence[str], *, empty: bool) -> None:
+    least = "minimum" if len(_kinds(labels)) > 1 else "mean"
+    lowest = float(data[least].min()) if len(data) else 0.0
     start = np.floor((lowest - 0.01) * 10) / 10
     axes.set_ylim(start if start >= 0.5 else -0.04, 1.02 if start >= 0.5 else 1.04)
     _tidy(axes)
@@ -175,7 +192,10 @@ def _handles(styles: dict[str, Style]) -> list[Line2D]:
 
 
 def _legend(figure: Figure, styles: dict[str, Style], data: pd.DataFrame, run_with: str) -> None:
-    kinds = [Line2D([], [], color=INK, linestyle=dash, linewidth=1.1, label=text) for _, dash, text in _KINDS]
+    kinds = [
+        Line2D([], [], color=INK, linestyle=dash, linewidth=1.1, label=text)
+        for _, dash, text in _kinds(list(styles))
+    ]
     fitted_legend(figure, [*_handles(styles), *kinds], "upper")
     counts = data[data["scope"] == "all"]
     if len(counts):

@@ -60,7 +60,9 @@ def series_styles(labels: Sequence[str]) -> dict[str, Style]:
         if re.split(r"[: ]", label)[0] == "dsa" and all(one.marker != "o" for one in styles.values()):
             styles[label] = Style(INK, "o")
             continue
-        styles[label] = Style(COLOURS[place % len(COLOURS)], _MARKERS[place % len(_MARKERS)])
+        styles[label] = Style(
+            COLOURS[(place + place // len(_MARKERS)) % len(COLOURS)], _MARKERS[place % len(_MARKERS)]
+        )
         place += 1
     return styles
 
