@@ -9,8 +9,6 @@ import typer
 from hisa_eval.cli import options
 from hisa_eval.config.defaults import FIDELITY
 
-INPUTS = "Inputs"
-
 
 def fidelity(
     lengths: options.FidelityLengths = None,
@@ -41,7 +39,7 @@ def fidelity(
         options.option(
             "inputs",
             "Recorded inputs in place of a model: a safetensors file, or a folder of them (see --dump).",
-            INPUTS,
+            options.INPUTS,
             "PATH",
             "none",
             FIDELITY,
@@ -52,7 +50,7 @@ def fidelity(
         options.option(
             "synthetic",
             "Distributions in place of a model: gaussian, local, topics, spikes.",
-            INPUTS,
+            options.INPUTS,
             "LIST",
             "none",
             FIDELITY,
@@ -60,11 +58,11 @@ def fidelity(
     ] = None,
     heads: Annotated[
         int | None,
-        options.option("heads", "Index heads of synthetic inputs.", INPUTS, "N", defaults=FIDELITY),
+        options.option("heads", "Index heads of synthetic inputs.", options.INPUTS, "N", defaults=FIDELITY),
     ] = None,
     dim: Annotated[
         int | None,
-        options.option("dim", "Head dimension of synthetic inputs.", INPUTS, "N", defaults=FIDELITY),
+        options.option("dim", "Head dimension of synthetic inputs.", options.INPUTS, "N", defaults=FIDELITY),
     ] = None,
     dump: Annotated[
         str | None,
@@ -73,7 +71,7 @@ def fidelity(
             help="Write inputs there and compare nothing: FOLDER/, or one that exists, gets a file for every "
             "context; FILE gets one of them (longest, deepest needle).",
             metavar="PATH",
-            rich_help_panel=INPUTS,
+            rich_help_panel=options.INPUTS,
         ),
     ] = None,
     model: options.ModelName = None,

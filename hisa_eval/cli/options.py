@@ -12,6 +12,7 @@ from hisa_eval.config.defaults import FIDELITY, LONGBENCH, NIAH, RULER
 
 GRID = "Grid"
 QUESTION = "Question"
+INPUTS = "Inputs"
 MODEL = "Model and indexers"
 RUN = "Run"
 OUTPUT = "Output"

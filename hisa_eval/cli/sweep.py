@@ -9,7 +9,6 @@ import typer
 from hisa_eval.cli import options
 from hisa_eval.config.defaults import SWEEP
 
-INPUTS = "Inputs"
 AXES = "HISA's options, each a list; every combination takes part"
 
 
@@ -73,7 +72,7 @@ def sweep(
             "inputs",
             "Recorded inputs in place of the grid's contexts: a safetensors file, or a folder of them (see "
             "hisa-eval fidelity --dump). With --no-accuracy.",
-            INPUTS,
+            options.INPUTS,
             "PATH",
             "none",
             SWEEP,

@@ -104,6 +104,12 @@ class WrappedIndexer(ConfiguredIndexer):
         """
 
 
+def taken_over_from(indexer: Indexer) -> Literal["layers", "steps"] | None:
+    """Where an indexer's selections come from, see `WrappedIndexer`; None where from its own inputs alone."""
+    found: Literal["layers", "steps"] | None = getattr(indexer, "takes_over_from", None)
+    return found
+
+
 def states_of(indexer: Indexer, n_layers: int) -> list[IndexerState | None]:
     """Fresh states of one sequence, one a layer, from whichever of the two methods an indexer has.
 

@@ -13,6 +13,7 @@ from hisa_eval.config.defaults import RESULTS
 from hisa_eval.config.fidelity import FidelitySettings
 from hisa_eval.errors import UserError
 from hisa_eval.indexers import registry as indexer_registry
+from hisa_eval.indexers.wrapped import taken_over_from
 from hisa_eval.run.canonical import sample_key
 from hisa_eval.run.device import device_facts, set_threads
 from hisa_eval.run.fidelity_compare import compare_on
@@ -94,7 +95,7 @@ def plan_fidelity(settings: FidelitySettings) -> PlannedFidelity:
 
 def _refuse_runner(runner: Indexer) -> None:
     _refuse_steps(runner)
-    if getattr(runner, "takes_over_from", None) == "layers":
+    if taken_over_from(runner) == "layers":
         raise UserError(
             f"--run-with {runner.label}: a layer attends to what another one selected, so that its inputs "
             "come with no selection of its own to compare with",
@@ -103,7 +104,7 @@ def _refuse_runner(runner: Indexer) -> None:
 
 
 def _refuse_steps(indexer: Indexer) -> None:
-    if getattr(indexer, "takes_over_from", None) == "steps":
+    if taken_over_from(indexer) == "steps":
         raise UserError(
             f"{indexer.label} acts while decoding, and the rows compared here are those of a prefill",
             "have a model answer with it: hisa-eval niah, or hisa-eval sweep beside others",
@@ -187,18 +188,31 @@ def _facts(run: PlannedFidelity, place: Place) -> dict[str, Any]:
 
 
 def _key(run: PlannedFidelity, place: Place, facts: Mapping[str, Any], indexer: Indexer) -> str:
-    settings = run.settings
     return sample_key(
         {
-            **run.source.identity(),
-            "version": VERSION,
+            **decides_inputs(run, place, facts),
             "indexer": {"name": indexer.name, "settings": dict(indexer.settings)},
-            "place": list(place),
-            "prompt_sha256": facts["prompt_sha256"],
-            "topk": run.answerer.topk,
-            "rows": settings.rows,
-            "seed": settings.seed,
-            "precisions": list(settings.precisions),
-            "attention": settings.attention,
+            "precisions": list(run.settings.precisions),
         }
     )
+
+
+def decides_inputs(run: PlannedFidelity, place: Place, facts: Mapping[str, Any]) -> dict[str, Any]:
+    """All that decides what every indexer gets of a context; JSON types only.
+
+    Args:
+        run: A checked comparison.
+        place: Of the context.
+        facts: What the run's source says of it.
+    """
+    settings = run.settings
+    return {
+        **run.source.identity(),
+        "version": VERSION,
+        "place": list(place),
+        "prompt_sha256": facts["prompt_sha256"],
+        "topk": run.answerer.topk,
+        "rows": settings.rows,
+        "seed": settings.seed,
+        "attention": settings.attention,
+    }

@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from hisa_eval.errors import UserError
-from hisa_eval.indexers.wrapped import scored_keys_of, states_of
+from hisa_eval.indexers.wrapped import scored_keys_of, states_of, taken_over_from
 from hisa_eval.run.runner import reason_of
 
 if TYPE_CHECKING:
@@ -76,6 +76,8 @@ def _finished(
         take_certificates()  # nor are those of the model's own pass
     topk, is_flat = run.answerer.topk, indexer is run.answerer.indexers[0]
     states = _states(indexer, frames)
+    # What a layer takes over it has not chosen from its own inputs: rounding those says nothing.
+    alone = taken_over_from(indexer) is None
     layers, ranks, selecting = [], [], 0.0
     for frame, (reference, scores), own, state in zip(frames, flat, running, states, strict=True):
         started = time.perf_counter()
@@ -86,8 +88,6 @@ def _finished(
         found = measure(frame, chosen, reference, scores)
         if run.runner is not run.answerer.indexers[0]:
             found["iou_running"] = listed(overlap(chosen, own).iou)
-        # What a layer takes over it has not chosen from its own inputs: rounding those says nothing.
-        alone = getattr(indexer, "takes_over_from", None) is None
         found["noise"] = noise_floor(frame, indexer, topk, chosen, run.settings.precisions) if alone else {}
         if indexer is run.runner and frame.used is not None:
             found["noise"]["run"] = listed(overlap(chosen, frame.used).iou)
@@ -123,7 +123,7 @@ def _states(indexer: Indexer, frames: list[Frame]) -> list[IndexerState | None]:
     Raises:
         ValueError: such an indexer, and layers that do not follow each other from the first one on.
     """
-    if getattr(indexer, "takes_over_from", None) != "layers":
+    if taken_over_from(indexer) != "layers":
         return [None] * len(frames)
     there = [frame.layer for frame in frames]
     if there != list(range(len(frames))):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from hisa_eval.errors import UserError
 from hisa_eval.run.canonical import sample_key
-from hisa_eval.run.fidelity import VERSION, PlannedFidelity, Tell
+from hisa_eval.run.fidelity import PlannedFidelity, Tell, decides_inputs
 from hisa_eval.run.fidelity_place import Place
 from hisa_eval.run.runner import reason_of
 
@@ -93,18 +93,6 @@ def file_name(place: Place) -> str:
 def _facts(run: PlannedFidelity, place: Place) -> dict[str, Any]:
     """Metadata: where the inputs come from, and the `key` of all that decides them."""
     settings, context = run.settings, run.source.facts(place)
-    key = sample_key(
-        {
-            **run.source.identity(),
-            "version": VERSION,
-            "place": list(place),
-            "prompt_sha256": context["prompt_sha256"],
-            "topk": run.answerer.topk,
-            "rows": settings.rows,
-            "seed": settings.seed,
-            "attention": settings.attention,
-        }
-    )
     return {
         "source": place.task,
         "model": settings.model if place.task == "fidelity/niah" else "",
@@ -112,7 +100,7 @@ def _facts(run: PlannedFidelity, place: Place) -> dict[str, Any]:
         "topk": run.answerer.topk,
         "length": place.length,
         **({} if place.depth is None else {"depth": place.depth}),
-        "key": key,
+        "key": sample_key(decides_inputs(run, place, context)),
     }
 
 

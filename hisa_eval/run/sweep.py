@@ -7,7 +7,7 @@ while decoding have nothing to compare: they are asked for needles alone.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -21,7 +21,7 @@ from hisa_eval.config.sweep import SweepSettings
 from hisa_eval.errors import UserError
 from hisa_eval.indexers import registry as indexer_registry
 from hisa_eval.indexers.configured import InfeasibleBudgetError
-from hisa_eval.indexers.wrapped import scored_keys_of
+from hisa_eval.indexers.wrapped import scored_keys_of, taken_over_from
 from hisa_eval.models import registry as model_registry
 from hisa_eval.run.canonical import first_difference, value_hash
 from hisa_eval.run.execute import Reporter, execute
@@ -106,9 +106,11 @@ def plan_sweep(settings: SweepSettings) -> PlannedSweep:
     own = int(model["topk"])
     specs = [*indexer_registry.split_list(settings.indexer), *settings.grid()]
     variants = {one.label: one for one in map(indexer_registry.parse, specs)}
-    for label in _over_steps(variants.values()) if not settings.accuracy else ():
+    over_steps = [label for label, one in variants.items() if taken_over_from(one) == "steps"]
+    if over_steps and not settings.accuracy:
         raise UserError(
-            f"--no-accuracy: {label} acts while decoding, and has no selections of a prefill to compare",
+            f"--no-accuracy: {over_steps[0]} acts while decoding, and has no selections of a prefill to "
+            "compare",
             "drop --no-accuracy, or leave it out of --indexer",
         )
     if settings.inputs and settings.accuracy:
@@ -130,13 +132,8 @@ def plan_sweep(settings: SweepSettings) -> PlannedSweep:
         if not [label for label in labels if label.split(":")[0] != "dsa"]:
             raise UserError(f"no variant can fill k = {topk}", skipped[-1][1] if skipped else "name some")
         labels = ["dsa", *(one for one in labels if one != "dsa")]
-        parts.append(_part(settings, topk, labels, _over_steps(variants.values())))
+        parts.append(_part(settings, topk, labels, over_steps))
     return PlannedSweep(settings, tuple(parts), tuple(skipped), model)
-
-
-def _over_steps(indexers: Iterable[Indexer]) -> list[str]:
-    """Labels of those that only act while decoding."""
-    return [one.label for one in indexers if getattr(one, "takes_over_from", None) == "steps"]
 
 
 def _part(settings: SweepSettings, topk: int, labels: list[str], over_steps: list[str]) -> Part:

@@ -12,9 +12,6 @@ from hisa_kernels.workers import spread, without_denormals
 CPU_GATHER_BYTES = 8 << 20
 """Gathered latents at a time on a CPU: what stays in cache between the gather and the two products."""
 
-CPU_SHARED_BYTES = 8 << 20
-"""The same, and the logits of it, where rows share their latents."""
-
 CPU_ROWS = 64
 
 
@@ -41,7 +38,7 @@ def sparse_mla(q: Tensor, kv: Tensor, indices: Tensor, *, scale: float, value_di
         step = rows_within(budget, 4 * chosen.shape[1] * max(dim, heads), len(chosen))
         at = 0
         with without_denormals():
-            if on_cpu and shared_bytes(q, chosen) <= CPU_SHARED_BYTES:
+            if on_cpu and shared_bytes(q, chosen) <= budget:
                 # What the first neighbours do not share, the next ones will hardly share.
                 while at + ROWS <= len(chosen):
                     own = slice(rows.start + at, rows.start + at + ROWS)

@@ -12,10 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from hisa_kernels.memory import Scratch, inner_bytes
-from hisa_kernels.reference.top_sampled import count_by_row, marked, sampled_top, worth_sampling
+from hisa_kernels.reference.top_sampled import LOWEST, count_by_row, marked, sampled_top, worth_sampling
 from hisa_kernels.rows import to_device
-
-LOWEST = np.finfo(np.float32).min
 
 
 def top_columns(

@@ -19,12 +19,13 @@ _MARGIN = 1.25
 _SPARE = 32
 """The sample's rank is taken lower by both, so that a row rarely ends up with too few candidates."""
 
-_LOWEST = np.finfo(np.float32).min
+LOWEST = np.finfo(np.float32).min
+"""What is less, −inf, is never chosen."""
 
 
-def worth_sampling(width: int, limit: int | None) -> bool:
+def worth_sampling(width: int, limit: int) -> bool:
     """Whether rows of that width are wide enough for their k."""
-    return limit is not None and width >= LEAST_RATIO * limit and width >= 4 * STRIDE
+    return width >= LEAST_RATIO * limit and width >= 4 * STRIDE
 
 
 def sampled_top(
@@ -42,7 +43,7 @@ def sampled_top(
         them has its best k. One with fewer had too few candidates (or columns), one with more has ties.
     """
     n_rows, width = values.shape
-    np.greater_equal(values, np.maximum(_bounds(values, limit), _LOWEST), out=mask)
+    np.greater_equal(values, np.maximum(_bounds(values, limit), LOWEST), out=mask)
     flat = marked(mask.reshape(-1))
     counts = count_by_row(flat, n_rows, width)
     found = values.reshape(-1).take(flat)
